@@ -1,0 +1,274 @@
+"""Every limit, weight, threshold and address, typed, in one object.
+
+Values come, in rising order of precedence, from the defaults below, from ``quant_pipeline.toml`` (in the working
+directory or ``QUANT_HOME``) and from ``QUANT_*`` environment variables (``QUANT_RISK__MAX_POSITIONS=40``). Nothing else
+in the package reads the environment or carries a number that a trader would want to change. No behaviour belongs here
+beyond checking that the values make sense together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from quant_pipeline.errors import SettingsError
+
+SETTINGS_FILE = "quant_pipeline.toml"
+DEFAULT_HOME = Path(".quant")
+EMBEDDED_CAPITAL = 100_000.0
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A group of settings: unknown names are refused, values cannot be changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UniverseSettings(Section):
+    """Which stocks a slot looks at."""
+
+    size: int = Field(100, ge=1, le=500, description="How many of the most active stocks to keep")
+    scan_code: str = Field("MOST_ACTIVE", description="IB scan code that orders the rows of a scan")
+    location: str = Field("STK.US.MAJOR", description="IB scanner location")
+    stock_type: str = Field("CORP", description="IB stock type filter: CORP leaves exchange-traded funds out")
+    price_bands: tuple[float, ...] = Field(
+        (0.0, 10.0, 25.0, 60.0, 150.0),
+        description="Lower bounds of the price bands that are scanned one by one, since a scan returns 50 rows at most",
+    )
+
+    @model_validator(mode="after")
+    def _bands_rise(self) -> Self:
+        if not self.price_bands or list(self.price_bands) != sorted(set(self.price_bands)) or self.price_bands[0] < 0:
+            raise ValueError("universe.price_bands must be rising, distinct and not negative")
+        return self
+
+
+class QualitySettings(Section):
+    """What a stock must show before it is scored."""
+
+    min_price: Positive = Field(5.0, description="The last price must be above this, in dollars")
+    max_spread_pct: Positive = Field(0.15, description="Bid-ask spread must be below this, in percent of the mid")
+    max_quote_age_seconds: Positive = Field(60.0, description="An older quote is stale")
+    min_history_bars: int = Field(60, ge=2, description="Completed daily bars a stock needs to be scored")
+
+
+class ComponentWeights(Section):
+    """Weights of the five components of a score; they add up to 1."""
+
+    momentum: float = Field(0.30, ge=0, le=1)
+    mean_reversion: float = Field(0.25, ge=0, le=1)
+    volatility: float = Field(0.20, ge=0, le=1)
+    volume: float = Field(0.15, ge=0, le=1)
+    microstructure: float = Field(0.10, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = sum(self.model_dump().values())
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"scoring.weights must add up to 1, they add up to {total:g}")
+        return self
+
+
+class ScoringSettings(Section):
+    """How indicators become a score, a direction and prices."""
+
+    weights: ComponentWeights = ComponentWeights()
+    threshold: Percent = Field(60.0, description="Scores at or above this are offered to the risk manager")
+    stop_atr_min: Positive = Field(1.5, description="Stop distance in ATRs when volatility is calm")
+    stop_atr_max: Positive = Field(2.0, description="Stop distance in ATRs when volatility is high")
+    reward_to_risk: Positive = Field(2.5, description="Target distance as a multiple of the stop distance")
+    entry: Literal["touch", "mid"] = Field(
+        "touch", description="Limit entry at the price that trades now (ask for LONG, bid for SHORT) or at the mid"
+    )
+    key_signals: int = Field(10, ge=1, description="How many signals explain a score")
+
+    @model_validator(mode="after")
+    def _stops_ordered(self) -> Self:
+        if self.stop_atr_min > self.stop_atr_max:
+            raise ValueError("scoring.stop_atr_min must not be above scoring.stop_atr_max")
+        return self
+
+
+class RiskSettings(Section):
+    """The limits no order may break. Percentages are of total capital."""
+
+    max_positions: int = Field(100, ge=1)
+    max_risk_per_trade_pct: Percent = Field(1.0, description="Loss at the stop of one position")
+    max_total_risk_pct: Percent = Field(20.0, description="Loss if every stop is hit")
+    max_position_pct: Percent = Field(5.0, description="Value of one symbol's position")
+    max_utilization_pct: Percent = Field(90.0, description="Value of all positions and working entries")
+    allow_duplicate_symbols: Literal[False] = Field(False, description="One position a symbol; not to be switched off")
+    min_position_value: float = Field(100.0, ge=0, description="Smaller positions are not worth their commission")
+    sizing_capital: Literal["available", "total"] = Field(
+        "available", description="What the sizing percentages are taken of; the limits always hold against the total"
+    )
+
+
+class ExecutionSettings(Section):
+    """How orders are sent."""
+
+    acknowledge_seconds: Positive = Field(10.0, description="How long to wait for the broker's word on what was sent")
+    max_quote_age_seconds: Positive = Field(300.0, description="No order on a quote older than this when it is sent")
+    max_clock_skew_seconds: Positive = Field(
+        2.0, description="Skew between broker and machine that blocks live trading"
+    )
+
+
+class BrokerSettings(Section):
+    """How the broker is talked to."""
+
+    connect_seconds: Positive = Field(10.0, description="Time allowed for a connection to be ready")
+    request_seconds: Positive = Field(20.0, description="Time allowed for one request to be answered")
+    messages_per_second: int = Field(45, ge=0, description="Client throttle; IB allows 50. 0 switches it off")
+    market_data_lines: int = Field(100, ge=1, description="Simultaneous quote subscriptions the account has")
+    history_requests: int = Field(50, ge=1, description="Historical requests open at one time")
+    quote_seconds: Positive = Field(4.0, description="How long to wait for a quote to be complete")
+    history_days: int = Field(365, ge=30, description="Calendar days of daily bars kept per symbol")
+
+
+class GatewaySettings(Section):
+    """The embedded paper gateway."""
+
+    seed: int = Field(7, ge=0, description="Seed of the synthetic market")
+    cash: Positive = Field(EMBEDDED_CAPITAL, description="Cash a new book starts with, in dollars")
+    idle_minutes: Positive = Field(30.0, description="The embedded gateway ends after so long without a client")
+    start_seconds: Positive = Field(30.0, description="Time allowed for the gateway to start")
+
+
+class MonitoringSettings(Section):
+    """What the monitoring panel shows."""
+
+    top_positions: int = Field(10, ge=1, description="Positions listed in the panel, by profit and loss")
+
+
+class Settings(BaseSettings):
+    """All settings. Build one with ``load_settings`` and pass it on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="QUANT_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    home: Path = Field(DEFAULT_HOME, description="Where history, journal, the paper book and Dagster's storage live")
+    ib_host: str | None = Field(None, description="Host of TWS or IB Gateway; unset means the embedded paper gateway")
+    ib_port: int | None = Field(None, ge=1, le=65535, description="Port of TWS or IB Gateway")
+    ib_client_id: int = Field(
+        17, ge=1, le=9990, description="First of the client ids in use; the next nine are ours too"
+    )
+    account: str | None = Field(None, description="The account to trade; needed when live is true")
+    live: bool = Field(False, description="Arms trading on an account that is not a paper account")
+    capital: float | None = Field(None, gt=0, description="Cap on the account's net liquidation value, in dollars")
+
+    universe: UniverseSettings = UniverseSettings()
+    quality: QualitySettings = QualitySettings()
+    scoring: ScoringSettings = ScoringSettings()
+    risk: RiskSettings = RiskSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+    broker: BrokerSettings = BrokerSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.ib_host is None) != (self.ib_port is None):
+            raise ValueError("set both ib_host and ib_port (QUANT_IB_HOST, QUANT_IB_PORT) or neither")
+        if self.live and not self.account:
+            raise ValueError("live = true needs the account to trade to be named (account, QUANT_ACCOUNT)")
+        if self.live and self.embedded:
+            raise ValueError("live = true needs ib_host and ib_port; the embedded gateway is paper only")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded paper gateway is the broker."""
+        return self.ib_host is None
+
+    @property
+    def capital_cap(self) -> float | None:
+        """The cap on net liquidation value in dollars, or None for no cap."""
+        if self.capital is None and self.embedded:
+            return EMBEDDED_CAPITAL
+        return self.capital
+
+    @property
+    def decision_parameters(self) -> dict[str, object]:
+        """The settings a decision depends on, as plain JSON values."""
+        decisive = self.model_dump(mode="json", include={"quality", "scoring", "risk"})
+        return {**decisive, "capital_cap": self.capital_cap}
+
+    @property
+    def decision_hash(self) -> str:
+        """Sixteen hex digits that change when a setting that decides changes."""
+        canonical = json.dumps(self.decision_parameters, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over what is passed in; ``load_settings`` passes the settings file in."""
+        return env_settings, init_settings
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings file and the environment.
+
+    ``overrides`` win over both (for tests and command-line options). Raises ``SettingsError`` with one sentence that
+    names the setting and what it must be.
+    """
+    home = Path(str(overrides.get("home") or os.environ.get("QUANT_HOME") or DEFAULT_HOME))
+    values: dict[str, object] = {}
+    for path in (home / SETTINGS_FILE, Path(SETTINGS_FILE)):
+        if path.is_file():
+            values = _read_settings_file(path)
+            break
+    try:
+        settings = Settings(**values)  # pyright: ignore[reportArgumentType]
+        if overrides:
+            settings = Settings.model_validate(_merged(settings.model_dump(), overrides))
+    except ValidationError as error:
+        raise SettingsError(_in_one_sentence(error)) from error
+    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def _read_settings_file(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML ({error}); correct it or take it away.") from error
+
+
+def _merged(base: dict[str, object], changes: dict[str, object]) -> dict[str, object]:
+    merged = dict(base)
+    for name, value in changes.items():
+        below = merged.get(name)
+        if isinstance(value, dict) and isinstance(below, dict):
+            merged[name] = _merged(below, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _in_one_sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    where = f"The setting {name}" if name else "The settings"
+    more = f" ({error.error_count() - 1} more like it)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{where} is not known{more}; look it up in docs/settings.md."
+    return f"{where} cannot be used: {reason}{more}."
