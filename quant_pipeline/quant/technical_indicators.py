@@ -1,0 +1,84 @@
+"""The technical indicators of a slot: one row a symbol, one column an indicator.
+
+This is what the ``indicators`` asset runs and what research asks for one symbol. What the indicators are is declared in
+``indicator_table``, how they are computed in ``latest_values``; which symbols may be scored is the quality filter's
+matter, not this module's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from quant_pipeline.errors import UsageError
+from quant_pipeline.quant.bar_panel import BarPanel
+from quant_pipeline.quant.indicator_table import INDICATORS, Indicator
+from quant_pipeline.quant.latest_values import latest_values
+
+__all__ = ["INDICATORS", "Indicator", "IndicatorResponse", "TechnicalIndicators"]
+
+NAMES = tuple(indicator.name for indicator in INDICATORS)
+QUOTE_COLUMNS = ("bid", "ask", "bid_size", "ask_size")
+
+
+@dataclass(frozen=True)
+class IndicatorResponse:
+    """The indicators of one symbol.
+
+    ``values`` holds what is defined, ``undefined`` names the rest in the order of the table. ``as_of`` is the session
+    of the latest bar.
+    """
+
+    symbol: str
+    as_of: dt.date
+    values: dict[str, float]
+    undefined: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TechnicalIndicators:
+    """Indicators from daily bars and quotes.
+
+    ``session_progress`` (0-1) is how much of today's session has passed; the volume of bars marked partial is brought
+    to a whole day's by it.
+    """
+
+    session_progress: float = 1.0
+
+    def latest(
+        self, bars: pd.DataFrame, quotes: pd.DataFrame | None = None, symbols: pd.Index | None = None
+    ) -> pd.DataFrame:
+        """The latest value of every indicator.
+
+        Args:
+            bars: A ``bars`` frame, rows in any order.
+            quotes: A ``quotes`` frame; without one the microstructure indicators are undefined.
+            symbols: The symbols to answer for; by default all that have bars.
+
+        Returns:
+            An ``indicators`` frame, sorted by symbol: NaN where a window is not filled, never infinite.
+        """
+        wanted = pd.Index(sorted(bars["symbol"].unique() if symbols is None else symbols), dtype="str")
+        panel = BarPanel.from_frame(bars, wanted).paced(self.session_progress)
+        values = latest_values(panel, _quotes_of(quotes, wanted))
+        return pd.concat([wanted.to_frame(index=False, name="symbol"), pd.DataFrame(values.T, columns=NAMES)], axis=1)
+
+    def of(self, symbol: str, bars: pd.DataFrame, quotes: pd.DataFrame | None = None) -> IndicatorResponse:
+        """The indicators of one symbol. Raises ``UsageError`` when it has no bars."""
+        own = bars.loc[bars["symbol"] == symbol]
+        if own.empty:
+            raise UsageError(f"There are no bars of {symbol}; fetch its history first or check the symbol.")
+        row = self.latest(own, quotes).iloc[0]
+        values = {name: float(row[name]) for name in NAMES if not np.isnan(row[name])}
+        undefined = tuple(name for name in NAMES if name not in values)
+        return IndicatorResponse(symbol, own["date"].dt.date.max(), values, undefined)
+
+
+def _quotes_of(quotes: pd.DataFrame | None, symbols: pd.Index) -> pd.DataFrame:
+    if quotes is None:
+        return pd.DataFrame(np.nan, index=symbols, columns=list(QUOTE_COLUMNS))
+    known = quotes.drop_duplicates("symbol").set_index("symbol")
+    return known.loc[:, list(QUOTE_COLUMNS)].astype(float).reindex(symbols)
