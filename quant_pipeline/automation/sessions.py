@@ -19,7 +19,7 @@ from quant_pipeline.errors import SlotError
 
 EXCHANGE = "XNYS"
 EXCHANGE_TIME = ZoneInfo("America/New_York")
-FIRST_DAY = dt.date(2010, 1, 1)
+FIRST_DAY = dt.date(2010, 1, 4)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""Running a paper gateway as a process: start, say so, leave a note for others to find it, end cleanly.
+
+``serve`` is what the command line calls, and ``python -m quant_pipeline.paper_gateway``. Finding and starting gateways
+from other processes is ``embedded``'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from quant_pipeline.errors import UsageError
+from quant_pipeline.paper_gateway.book import Book
+from quant_pipeline.paper_gateway.gateway_clock import GatewayClock
+from quant_pipeline.paper_gateway.options import GatewayOptions, account_of, book_path, build_market
+from quant_pipeline.paper_gateway.server import HOST, PaperGateway, claimed_port
+
+log = logging.getLogger(__name__)
+
+IDLE_CHECK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class GatewayNote:
+    """What ``gateway.json`` says about the gateway that wrote it."""
+
+    pid: int
+    port: int
+    account: str
+    market_name: str
+    market_identity: str
+    options: dict[str, Any]
+    fingerprint: list[list[str | int]]
+    started: str
+    clock_started: str
+    speed: float
+
+    @classmethod
+    def read(cls, home: Path) -> GatewayNote | None:
+        """The note in a home, or None where there is none that can be read."""
+        try:
+            values = json.loads(note_path(home).read_text(encoding="utf-8"))
+            return cls(**values)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, home: Path) -> None:
+        """Put the note there whole, so that no reader sees half of it."""
+        path = note_path(home)
+        draft = path.with_name(f".gateway.{os.getpid()}.json")
+        draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        draft.replace(path)
+
+    def remove(self, home: Path) -> None:
+        """Take the note away if it is still this gateway's."""
+        current = GatewayNote.read(home)
+        if current is not None and current.pid == self.pid:
+            note_path(home).unlink(missing_ok=True)
+
+
+def fingerprint(*files: Path | None) -> list[list[str | int]]:
+    """What tells whether bars files are the ones a gateway was started with: path, size and time of change."""
+    found: list[list[str | int]] = []
+    for file in files:
+        if file is not None:
+            path = file.expanduser().absolute()
+            stat = path.stat() if path.exists() else None
+            found.append([str(path), stat.st_size if stat else -1, stat.st_mtime_ns if stat else -1])
+    return found
+
+
+def note_path(home: Path) -> Path:
+    """Where a gateway leaves its note."""
+    return home / "gateway.json"
+
+
+def serve(options: GatewayOptions) -> None:
+    """Run a gateway until it is told to end by SIGINT or SIGTERM, or has been idle for too long.
+
+    Prints ``listening on 127.0.0.1:PORT`` once it accepts connections.
+
+    Raises:
+        UsageError: The port is in use, the bars cannot be read, or another gateway has the book.
+        QuantPipelineError: The book cannot be opened, or cannot be written any more.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    home = options.home.expanduser().absolute()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The home {home} cannot be made ({error.strerror}); choose another with --home.") from error
+    with claimed_port(options.port) as listener:
+        market = build_market(options)
+        account = account_of(market.identity)
+        with contextlib.closing(Book(book_path(home, account), identity=market.identity, cash=options.cash)) as book:
+            clock = GatewayClock.starting(options.at, options.speed, book.last_time)
+            gateway = PaperGateway(market, clock, book, account)
+            asyncio.run(_serve(gateway, listener, options, home))
+
+
+async def _serve(gateway: PaperGateway, listener: socket.socket, options: GatewayOptions, home: Path) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, ended.set)
+    port = await gateway.start(listener)
+    note = _note(gateway, options, port)
+    note.write(home)
+    try:
+        print(f"listening on {HOST}:{port}", flush=True)  # noqa: T201 - the line other programs wait for
+        log.info("%s, account %s, exchange time %s", gateway.market.name, gateway.account, gateway.clock.now())
+        await _until_ended(gateway, ended, options.idle_minutes)
+    finally:
+        note.remove(home)
+        await gateway.stop()
+
+
+def _note(gateway: PaperGateway, options: GatewayOptions, port: int) -> GatewayNote:
+    plain = {
+        name: str(value) if isinstance(value, Path | dt.datetime) else value for name, value in asdict(options).items()
+    }
+    return GatewayNote(
+        pid=os.getpid(),
+        port=port,
+        account=gateway.account,
+        market_name=gateway.market.name,
+        market_identity=gateway.market.identity,
+        options=plain,
+        fingerprint=fingerprint(options.bars, options.minute_bars),
+        started=dt.datetime.now(dt.UTC).isoformat(),
+        clock_started=gateway.clock.now().isoformat(),
+        speed=options.speed,
+    )
+
+
+async def _until_ended(gateway: PaperGateway, ended: asyncio.Event, idle_minutes: float | None) -> None:
+    waiting = asyncio.create_task(ended.wait())
+    failing = asyncio.create_task(gateway.wait_failed())
+    try:
+        while True:
+            done, _ = await asyncio.wait(
+                {waiting, failing}, timeout=IDLE_CHECK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if failing in done:
+                failing.result()
+            if waiting in done:
+                log.info("told to end")
+                return
+            idle = time.monotonic() - gateway.last_busy
+            if idle_minutes is not None and gateway.is_idle and idle >= idle_minutes * 60:
+                log.info("nobody was connected for %g minutes", idle_minutes)
+                return
+    finally:
+        for task in (waiting, failing):
+            task.cancel()
+        await asyncio.gather(waiting, failing, return_exceptions=True)

@@ -1,0 +1,165 @@
+"""The TWS wire: frames of NUL-terminated text fields behind a four-byte length.
+
+Framing and the encoding of single fields belong here, with the bounds that keep a hostile or broken peer harmless. What
+the fields mean does not (``requests``, ``replies``, ``order_replies``), nor does anything about sockets. Called by
+``client_session`` for every byte in and out.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+
+HIGHEST_VERSION = 176
+LOWEST_VERSION = 157
+MAX_FRAME_BYTES = 256 * 1024
+"""Far above any request a client sends (an order is about 400 bytes), far below what could hurt."""
+
+GREETING = b"API\0"
+UNSET = "1.7976931348623157E308"
+"""How the wire writes a number that has no value."""
+
+Field = str | int | float | bool | None
+
+_LENGTH = struct.Struct(">I")
+
+
+class WireError(ValueError):
+    """The peer sent what is no TWS frame; its connection cannot be trusted any further."""
+
+
+class FieldError(ValueError):
+    """A well-formed frame holds a field that cannot be read; the request fails, the connection lives."""
+
+
+def encode(fields: Iterable[Field]) -> bytes:
+    """One message as a frame: None is empty, booleans are 1 and 0."""
+    return frame("".join([f"{_text(field)}\0" for field in fields]))
+
+
+def frame(text: str) -> bytes:
+    """Text that is already NUL-terminated, behind its length."""
+    body = text.encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+def _text(field: Field) -> str:
+    if isinstance(field, str):
+        return field.replace("\0", " ")
+    if field is None:
+        return ""
+    if isinstance(field, bool):
+        return "1" if field else "0"
+    return str(field)
+
+
+class FrameBuffer:
+    """Turns a stream of bytes, split anywhere, into frames; holds at most one unfinished frame."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._greeted = False
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """Yield the text of every frame that is complete with ``data``.
+
+        Raises:
+            WireError: The greeting is missing, or a frame is empty, too large or not UTF-8.
+        """
+        self._bytes += data
+        if not self._greeted:
+            self._greet()
+        position = 0
+        try:
+            while self._greeted and len(self._bytes) - position >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(self._bytes, position)
+                if not 0 < length <= MAX_FRAME_BYTES:
+                    raise WireError(f"a frame of {length} bytes is not between 1 and {MAX_FRAME_BYTES}")
+                end = position + _LENGTH.size + length
+                if len(self._bytes) < end:
+                    break
+                body = self._bytes[position + _LENGTH.size : end]
+                position = end
+                try:
+                    yield body.decode()
+                except UnicodeDecodeError as error:
+                    raise WireError("a frame is not UTF-8 text") from error
+        finally:
+            del self._bytes[:position]
+
+    def _greet(self) -> None:
+        start = bytes(self._bytes[: len(GREETING)])
+        if not GREETING.startswith(start):
+            raise WireError(f"the connection opened with {start!r}, not with {GREETING!r}")
+        if start == GREETING:
+            del self._bytes[: len(GREETING)]
+            self._greeted = True
+
+
+def negotiated_version(text: str) -> int:
+    """The server version both sides speak, from the client's ``v157..176``.
+
+    Raises:
+        WireError: The text is no version range, or the ranges do not meet.
+    """
+    words = text.split(maxsplit=1)
+    lowest, dots, highest = (words[0] if words else "").removeprefix("v").partition("..")
+    if not (lowest.isascii() and lowest.isdigit() and (not dots or (highest.isascii() and highest.isdigit()))):
+        raise WireError(f"the handshake {text[:40]!r} names no range of versions")
+    if len(lowest) > 6 or len(highest) > 6:
+        raise WireError("the handshake names versions that do not exist")
+    wanted = int(highest) if dots else int(lowest)
+    if wanted < LOWEST_VERSION or int(lowest) > HIGHEST_VERSION:
+        raise WireError(f"the client speaks {text[:40]}, this server {LOWEST_VERSION} to {HIGHEST_VERSION}")
+    return min(wanted, HIGHEST_VERSION)
+
+
+class Fields:
+    """The fields of one message, read one after the other as the types the protocol says they are."""
+
+    def __init__(self, values: list[str], version: int) -> None:
+        self._values = iter(values)
+        self.version = version
+
+    def text(self) -> str:
+        """The next field as it is."""
+        try:
+            return next(self._values)
+        except StopIteration:
+            raise FieldError("the message ends too early") from None
+
+    def integer(self) -> int:
+        """The next field as a whole number; empty means 0."""
+        text = self.text()
+        try:
+            return int(text) if text else 0
+        except ValueError:
+            raise FieldError(f"{text[:40]!r} is not a whole number") from None
+
+    def number(self) -> float | None:
+        """The next field as a finite number; empty and the wire's unset value mean None."""
+        text = self.text()
+        if not text or text == UNSET:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            raise FieldError(f"{text[:40]!r} is not a number") from None
+        if not abs(value) < 1e300:
+            if value > 1e300:
+                return None
+            raise FieldError(f"{text[:40]!r} is not a finite number")
+        return value
+
+    def flag(self) -> bool:
+        """The next field as a boolean; ``1`` and ``true`` are true."""
+        return self.text() in ("1", "true", "True")
+
+    def skip(self, count: int) -> None:
+        """Pass over fields that make no difference here.
+
+        Raises:
+            FieldError: There are not that many.
+        """
+        for _ in range(count):
+            self.text()
