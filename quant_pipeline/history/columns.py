@@ -1,0 +1,174 @@
+"""Between the frames of the pipeline and the columns of the history: types, conversion both ways, and the hash.
+
+What a column of ``frames.py`` is called in SQL and in Arrow, how a frame becomes an Arrow table and comes back with
+the same types and values, and ``data_hash`` belong here. No connection is opened here; ``schema``, ``bars`` and
+``store`` call it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from duckdb.sqltypes import DuckDBPyType
+
+from quant_pipeline.errors import HistoryError
+from quant_pipeline.frames import FRAMES
+
+HASH_DIGITS = 32
+
+_TYPES: dict[str, tuple[str, pa.DataType]] = {
+    "str": ("VARCHAR", pa.string()),
+    "string[pyarrow]": ("VARCHAR", pa.string()),
+    "float64": ("DOUBLE", pa.float64()),
+    "int64": ("BIGINT", pa.int64()),
+    "bool": ("BOOLEAN", pa.bool_()),
+    "boolean": ("BOOLEAN", pa.bool_()),
+    "datetime64[us, UTC]": ("TIMESTAMP WITH TIME ZONE", pa.timestamp("us", "UTC")),
+}
+_SCALARS: dict[str, pa.DataType] = {
+    "varchar": pa.string(),
+    "double": pa.float64(),
+    "bigint": pa.int64(),
+    "boolean": pa.bool_(),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of an asset: its name, its types in pandas, SQL and Arrow, and what it means."""
+
+    name: str
+    dtype: str
+    sql: str
+    arrow: pa.DataType
+    description: str
+
+    @property
+    def quoted(self) -> str:
+        """The name as SQL writes it; ``open`` and ``date`` are words of the language too."""
+        return f'"{self.name}"'
+
+    @property
+    def nested(self) -> bool:
+        """Whether a value is a list of structs."""
+        return pa.types.is_nested(self.arrow)
+
+
+@cache
+def columns_of(asset: str) -> tuple[Column, ...]:
+    """The columns of an asset in declared order. Raises ``HistoryError`` for an asset that has no frame."""
+    if asset not in FRAMES:
+        raise HistoryError(f"There is no asset {asset!r} in the history; its assets are {', '.join(FRAMES)}.")
+    columns = []
+    for name, column in FRAMES[asset].columns.items():
+        dtype = str(column.dtype)
+        sql = (column.metadata or {}).get("sql")
+        sql, arrow = (sql, _arrow_type(DuckDBPyType(sql))) if sql else _TYPES[dtype]
+        columns.append(Column(str(name), dtype, sql, arrow, column.description or ""))
+    return tuple(columns)
+
+
+def to_arrow(asset: str, frame: pd.DataFrame) -> pa.Table:
+    """The frame as an Arrow table with the declared types; NaN, NaT and None all become null."""
+    columns = columns_of(asset)
+    return pa.table(
+        [_to_arrow(column, pd.Series(frame[column.name])) for column in columns],
+        schema=pa.schema([pa.field(column.name, column.arrow) for column in columns]),
+    )
+
+
+def to_frame(asset: str, table: pa.Table) -> pd.DataFrame:
+    """The validated frame a table was made from: same types, same values, same order, fresh index."""
+    return pd.DataFrame({column.name: _to_series(asset, column, table[column.name]) for column in columns_of(asset)})
+
+
+def data_hash(asset: str, frame: pd.DataFrame) -> str:
+    """A hash of what the frame says: 32 hex digits of SHA-256 over its columns in declared order.
+
+    Numbers count bit for bit and NaN in any guise is "missing"; the index, the storage behind a dtype and the order of
+    the frame's columns do not count. A column without any value counts as absent, so that the hash of a recorded frame
+    stays what it was when a column is added to the asset later.
+    """
+    return table_hash(asset, to_arrow(asset, frame))
+
+
+def table_hash(asset: str, table: pa.Table) -> str:
+    """``data_hash`` of a frame that is an Arrow table already."""
+    digest = hashlib.sha256(f"{asset}:{table.num_rows}".encode())
+    for column in columns_of(asset):
+        values = table[column.name].combine_chunks()
+        if values.null_count < len(values):
+            digest.update(f"\0{column.name}:{column.arrow}\0".encode())
+            for part in _bytes(column, values):
+                digest.update(part)
+    return digest.hexdigest()[:HASH_DIGITS]
+
+
+def _arrow_type(sql: Any) -> pa.DataType:
+    if sql.id == "list":
+        return pa.list_(_arrow_type(sql.children[0][1]))
+    if sql.id == "struct":
+        return pa.struct([pa.field(name, _arrow_type(kind)) for name, kind in sql.children])
+    return pa.date32() if sql.id == "date" else _SCALARS[sql.id]
+
+
+def _to_arrow(column: Column, series: pd.Series) -> pa.Array:
+    if column.nested:
+        return pa.array([_rows(value) for value in series], type=column.arrow, from_pandas=True)
+    if pa.types.is_date(column.arrow):
+        return pa.array(series.to_numpy().astype("datetime64[D]"), type=column.arrow)
+    return pa.Array.from_pandas(series, type=column.arrow)
+
+
+def _rows(value: Iterable[Any] | None) -> list[Any] | None:
+    return None if value is None else list(value)
+
+
+def _to_series(asset: str, column: Column, values: pa.ChunkedArray) -> pd.Series:
+    if column.nested:
+        return pd.Series([_with_nan(rows, column.arrow) for rows in values.to_pylist()], dtype=object)
+    if column.dtype in ("int64", "bool") and values.null_count:
+        raise HistoryError(
+            f"The recorded frame of {asset} has no value for {column.name}, which must have one; "
+            "it was recorded before that column existed."
+        )
+    if column.dtype == "boolean":
+        return pd.Series(pd.array(values.to_pylist(), dtype="boolean"))
+    if pa.types.is_date(column.arrow):
+        return pd.Series(values.cast(pa.timestamp("us")).to_numpy().astype(column.dtype))
+    if pa.types.is_timestamp(column.arrow):
+        instants = values.cast(pa.timestamp("us")).to_numpy().astype("datetime64[us]")
+        return pd.Series(instants).dt.tz_localize("UTC")
+    if pa.types.is_string(column.arrow):
+        return values.to_pandas().astype("str")
+    return pd.Series(values.to_numpy().astype(column.dtype))
+
+
+def _with_nan(value: Any, kind: pa.DataType) -> Any:
+    """A missing number inside a struct is NaN again, as it is in a column of numbers."""
+    if pa.types.is_list(kind) and value is not None:
+        return [_with_nan(item, kind.value_type) for item in value]
+    if pa.types.is_struct(kind) and value is not None:
+        return {field.name: _with_nan(value[field.name], field.type) for field in kind}
+    return float("nan") if value is None and pa.types.is_floating(kind) else value
+
+
+def _bytes(column: Column, values: pa.Array) -> tuple[bytes, bytes]:
+    missing = np.packbits(values.is_null().to_numpy(zero_copy_only=False)).tobytes()
+    if column.nested or pa.types.is_string(column.arrow):
+        text = json.dumps(values.to_pylist(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return missing, text.encode()
+    if pa.types.is_boolean(column.arrow):
+        values = values.cast(pa.int8())
+    elif pa.types.is_temporal(column.arrow):
+        values = values.cast(pa.int32() if pa.types.is_date(column.arrow) else pa.int64())
+    plain = values.fill_null(0).to_numpy(zero_copy_only=False)
+    return missing, plain.astype(plain.dtype.newbyteorder("<")).tobytes()

@@ -1,0 +1,205 @@
+"""The one place that opens the history's working file.
+
+A DuckDB file has one process at a time, readers included, so the file is held for milliseconds only: processes and
+threads queue on a side file with ``flock``, attach the database to an engine in memory (0.5 ms; opening it anew would
+be 10 ms), do their work in one transaction and let go. Waiting is bounded. Which tables there are and what is in them
+is for ``schema`` and ``store``; nothing else in the project opens this file.
+
+Work never checkpoints: what it commits stands in the write-ahead log, and the file itself changes only while
+``checkpoint`` runs, under a lock of its own. That is what lets ``publish`` copy the file without holding anybody up.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from quant_pipeline.errors import HistoryError
+from quant_pipeline.history import schema
+from quant_pipeline.history.file_lock import POLL_SECONDS, locked
+
+CATALOG = "history"
+WAIT_SECONDS = 20.0
+LONG_LOG_BYTES = 256 * 1024
+ATTACH_OPTIONS = "BLOCK_SIZE 16384, ROW_GROUP_SIZE 2048, STORAGE_VERSION 'v1.5.0'"
+
+
+_MISFORTUNES = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.TransactionException,
+    duckdb.OutOfMemoryException,
+    duckdb.SerializationException,
+)
+"""What the disk or the machine can do to us; other errors of DuckDB are bugs of ours and keep their traceback."""
+
+
+class WorkingFile:
+    """``<home>/working/history.duckdb``: opened for a moment by whoever's turn it is.
+
+    ``wait_seconds`` bounds how long a turn is waited for.
+    """
+
+    def __init__(self, home: Path, *, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.path = home / "working" / "history.duckdb"
+        self.log = self.path.with_name("history.duckdb.wal")
+        self._queue = self.path.with_name("history.lock")
+        self._checkpoints = self.path.with_name("publish.lock")
+        self._published = home / "history.duckdb"
+        self._wait_seconds = wait_seconds
+        self._engine: DuckDBPyConnection | None = None
+        self._engine_process = 0
+        self._prepared: int | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait in the queue, at most ``wait_seconds``; nobody has the file open while the turn lasts."""
+        with locked(self._queue, self._wait_seconds, f"The history {self.path} is in use"):
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[DuckDBPyConnection]:
+        """A connection to the history for one transaction, committed at the end or rolled back whole.
+
+        Raises ``HistoryError`` when the file cannot be had in time, is missing, damaged, newer than this version, or
+        cannot be written.
+        """
+        with self.turn(), self._attached() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def checkpoints(self) -> Iterator[None]:
+        """The right to change the file itself, which one process has at a time."""
+        with locked(self._checkpoints, self._wait_seconds, f"The history {self.path} is being published"):
+            yield
+
+    def checkpoint(self) -> int:
+        """Move the log into the file and return a descriptor of it; call it within ``checkpoints``.
+
+        Close the descriptor with ``release``: closing any descriptor of a file lets go of the locks that the same
+        process holds on it.
+        """
+        with self.turn():
+            with self._attached() as connection:
+                connection.execute(f"CHECKPOINT {CATALOG}")
+            return os.open(self.path, os.O_RDONLY)
+
+    def release(self, descriptor: int) -> None:
+        """Close a descriptor that ``checkpoint`` returned."""
+        with self.turn():
+            os.close(descriptor)
+
+    def shorten_log(self) -> None:
+        """Checkpoint when the log has become so long that reading it would slow every opening down."""
+        if _size(self.log) > LONG_LOG_BYTES:
+            with suppress(HistoryError), locked(self._checkpoints, 0.0, "The history is being published"):
+                self.release(self.checkpoint())
+
+    @contextmanager
+    def _attached(self) -> Iterator[DuckDBPyConnection]:
+        self._refuse_lost_file()
+        try:
+            connection = self._attach()
+        except duckdb.Error as error:
+            self._drop_engine()
+            raise HistoryError(
+                f"The history {self.path} cannot be read ({_first_line(error)}); put a backup or a copy of "
+                f"{self._published} in its place, nothing was changed."
+            ) from error
+        try:
+            self._prepare(connection)
+            yield connection
+        except _MISFORTUNES as error:
+            # After a failed write DuckDB refuses the whole engine, so the next turn starts with a new one.
+            self._drop_engine()
+            raise HistoryError(
+                f"The history {self.path} could not be written or read ({_first_line(error)}); "
+                "nothing of this step was stored, free space or mend the cause and run it again."
+            ) from error
+        finally:
+            self._detach()
+
+    def _attach(self) -> DuckDBPyConnection:
+        deadline = time.monotonic() + self._wait_seconds
+        while True:
+            connection = self._running_engine()
+            try:
+                connection.execute(
+                    f"ATTACH '{str(self.path).replace(chr(39), chr(39) * 2)}' AS {CATALOG} ({ATTACH_OPTIONS})"
+                )
+                connection.execute(f"USE {CATALOG}")
+                return connection
+            except duckdb.IOException as error:
+                if "lock" not in str(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise HistoryError(
+                        f"Another program has held {self.path} open for {self._wait_seconds:g} s; close it there and "
+                        f"read {self._published} instead."
+                    ) from error
+                time.sleep(POLL_SECONDS)
+
+    def _detach(self) -> None:
+        if self._engine is None:
+            return
+        try:
+            self._engine.execute("USE memory")
+            self._engine.execute(f"DETACH {CATALOG}")
+        except duckdb.Error:
+            self._drop_engine()
+
+    def _running_engine(self) -> DuckDBPyConnection:
+        # A forked child inherits the object but not the engine's threads.
+        if self._engine is None or self._engine_process != os.getpid():
+            self._engine = duckdb.connect(":memory:")
+            self._engine.execute("PRAGMA disable_checkpoint_on_shutdown")
+            self._engine.execute("SET checkpoint_threshold = '1TB'")
+            self._engine_process = os.getpid()
+        return self._engine
+
+    def _drop_engine(self) -> None:
+        if self._engine is not None:
+            with suppress(duckdb.Error):
+                self._engine.close()
+        self._engine = None
+
+    def _prepare(self, connection: DuckDBPyConnection) -> None:
+        schema.refuse_foreign(connection, self.path)
+        inode = self.path.stat().st_ino
+        if self._prepared != inode:
+            if schema.ensure(connection):
+                # The layout is hundreds of statements, which every opening would read from the log again.
+                connection.execute(f"CHECKPOINT {CATALOG}")
+            self._prepared = inode
+
+    def _refuse_lost_file(self) -> None:
+        if self.path.exists():
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        left = next((path for path in (self.log, self._published) if path.exists()), None)
+        if left is not None:
+            raise HistoryError(
+                f"The history {self.path} is gone although {left} is there; copy a backup or {self._published} to its "
+                f"place, or move {left} away to start a new history."
+            )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
