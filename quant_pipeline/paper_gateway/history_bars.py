@@ -11,9 +11,9 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from quant_pipeline.automation.sessions import EXCHANGE_TIME
+from quant_pipeline.automation.sessions import EXCHANGE_TIME, sessions_between
 from quant_pipeline.paper_gateway.market import Market, MarketBar
-from quant_pipeline.paper_gateway.trading_hours import exchange_day, midnight, previous_session
+from quant_pipeline.paper_gateway.trading_hours import exchange_day, midnight
 from quant_pipeline.paper_gateway.wire_times import zoned_text
 
 TRADES, MIDPOINT, BID_ASK = "TRADES", "MIDPOINT", "BID_ASK"
@@ -30,8 +30,7 @@ MINUTE_BARS = {
     "30 mins": 30,
     "1 hour": 60,
 }
-MAX_DAYS = 365
-MAX_YEARS = 20
+LONGEST = {"S": 86_400, "D": 365, "W": 260, "M": 120, "Y": 10}
 EPOCH_SECONDS = 2
 
 Dated = Callable[[dt.date | dt.datetime], str]
@@ -55,10 +54,8 @@ class Duration:
     def first_day(self, last: dt.date) -> dt.date:
         """The first calendar day that counts, when ``last`` is the last one."""
         if self.unit == "D":
-            day = last
-            for _ in range(self.count - 1):
-                day = previous_session(day).day
-            return day
+            days = sessions_between(last - dt.timedelta(days=2 * self.count + 10), last)
+            return days[-self.count]
         if self.unit == "W":
             return last - dt.timedelta(weeks=self.count) + dt.timedelta(days=1)
         if self.unit == "S":
@@ -85,11 +82,9 @@ def duration(text: str) -> Duration:
             f"Error validating request.-'bO' : cause - Duration {text[:20]!r} is not like '30 D' or '1 Y'"
         )
     found = Duration(int(number), unit)
-    if unit == "D" and found.count > MAX_DAYS:
-        text = "Historical data requests for durations longer than 365 days must be made in years."
+    if found.count > LONGEST[unit]:
+        text = f"Durations in {unit} may not be above {LONGEST[unit]}; longer ones must be made in a larger unit."
         raise HistoryError(f"Error validating request.-'bO' : cause - {text}")
-    if found.first_day(dt.date(2020, 1, 1) if unit != "D" else dt.date(2020, 1, 2)).year < 2020 - MAX_YEARS:
-        raise HistoryError(f"Error validating request.-'bO' : cause - more than {MAX_YEARS} years are not kept")
     return found
 
 
@@ -139,7 +134,8 @@ def clock_text(start: dt.date | dt.datetime) -> str:
 def _rows(bars: Iterable[MarketBar], what: str, half_spread: float, dated: Dated) -> tuple[int, str]:
     if what in (TRADES, "ADJUSTED_LAST"):
         rows = [
-            f"{dated(bar.start)}\0{bar.open}\0{bar.high}\0{bar.low}\0{bar.close}\0{bar.volume}\0{bar.average}\0{bar.count}\0"
+            f"{dated(bar.start)}\0{bar.open}\0{bar.high}\0{bar.low}\0{bar.close}\0"
+            f"{bar.volume}\0{bar.average}\0{bar.count}\0"
             for bar in bars
         ]
     elif what == MIDPOINT:

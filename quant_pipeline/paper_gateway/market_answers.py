@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quant_pipeline.errors import SlotError
 from quant_pipeline.paper_gateway import history_bars, replies
 from quant_pipeline.paper_gateway.history_bars import DAY_BAR, IMITATED, MINUTE_BARS, HistoryError
 from quant_pipeline.paper_gateway.market import Quote
@@ -47,6 +48,8 @@ def _history(session: ClientSession, request: HistoryRequest) -> None:
     except HistoryError as error:
         session.error(request.req_id, error.code, str(error))
         return
+    except SlotError:  # before the calendar begins
+        end, start, count, rows = now, now, 0, ""
     if not count:
         session.error(request.req_id, 162, f"{HISTORY_REFUSED}HMDS query returned no data: {instrument.symbol}")
         return

@@ -57,6 +57,8 @@ def read_place_order(fields: Fields) -> PlaceOrder:
         FieldError: The message is cut off or a number is none. Combination (BAG) orders are not read.
     """
     order_id, contract = fields.integer(), read_contract(fields)
+    if order_id < 1:
+        raise FieldError(f"{order_id} is no order id")
     if contract.sec_type == "BAG":
         raise FieldError("combination orders are not imitated")
     fields.skip(2)  # secIdType, secId

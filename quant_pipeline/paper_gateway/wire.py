@@ -19,6 +19,9 @@ GREETING = b"API\0"
 UNSET = "1.7976931348623157E308"
 """How the wire writes a number that has no value."""
 
+LARGEST_INTEGER = 2**31 - 1
+"""What the protocol's integers hold."""
+
 Field = str | int | float | bool | None
 
 _LENGTH = struct.Struct(">I")
@@ -132,9 +135,12 @@ class Fields:
         """The next field as a whole number; empty means 0."""
         text = self.text()
         try:
-            return int(text) if text else 0
+            value = int(text) if text else 0
         except ValueError:
             raise FieldError(f"{text[:40]!r} is not a whole number") from None
+        if abs(value) > LARGEST_INTEGER:
+            raise FieldError(f"{text[:40]!r} is too large a number")
+        return value
 
     def number(self) -> float | None:
         """The next field as a finite number; empty and the wire's unset value mean None."""

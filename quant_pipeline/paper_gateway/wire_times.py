@@ -42,6 +42,8 @@ def parse_time(text: str) -> dt.datetime:
         zone = _zone(words[2]) if len(words) == 3 else dt.UTC if dashed else EXCHANGE_TIME
     except (ValueError, LookupError, OSError):
         raise FieldError(f"{text[:40]!r} is not a time such as 20180220 10:15:00 America/New_York") from None
+    if not 1990 <= naive.year <= 2100:
+        raise FieldError(f"{text[:40]!r} lies in no year this exchange has")
     return naive.replace(tzinfo=zone)
 
 

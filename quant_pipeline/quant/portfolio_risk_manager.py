@@ -153,7 +153,8 @@ class _Pass:
         )
         for name, amount, limit, what in checks:
             if amount > limit / 100.0 * self.capital + DUST:
-                return f"{name}: ${amount:,.2f} ({self._percent(amount):.2f} % of capital) {what}, the limit is {limit:g} %"
+                figure = f"${amount:,.2f} ({self._percent(amount):.2f} % of capital)"
+                return f"{name}: {figure} {what}, the limit is {limit:g} %"
         return None
 
     def _too_small(self, offer: _Offer) -> str:
@@ -163,7 +164,8 @@ class _Pass:
         by_value, by_risk = self.settings.max_position_pct, self.settings.max_risk_per_trade_pct
         if by_value / 100.0 * self._base < offer.entry:
             return f"max_position_pct: {by_value:g} % of ${self._base:,.2f} buys no share at {offer.entry:.2f}"
-        return f"max_risk_per_trade_pct: a share risks ${offer.risk_a_share:,.2f}, over {by_risk:g} % of ${self._base:,.2f}"
+        allowed = f"{by_risk:g} % of ${self._base:,.2f}"
+        return f"max_risk_per_trade_pct: a share risks ${offer.risk_a_share:,.2f}, over {allowed}"
 
     @property
     def _base(self) -> float:

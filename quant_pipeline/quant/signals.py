@@ -151,12 +151,12 @@ SIGNALS: tuple[Signal, ...] = (
         "Participation confirms; an extreme is an event", "Karpoff (1987)", 2, "x",
     ),
     Signal(
-        "volume", "cmf_20", ((-0.2, 0), (0, 40), (0.2, 100)), 0.225, 0.0, "Chaikin money flow",
+        "volume", "cmf_20", ((-0.2, 0), (0, 30), (0.2, 100)), 0.225, 0.0, "Chaikin money flow",
         ((-0.05, "distribution"), (0.05, "balanced"), (_ALL, "accumulation")),
         "Closes near the highs on volume show accumulation", "Chaikin (1980s)", 2,
     ),
     Signal(
-        "volume", "obv_slope_20", ((-0.3, 0), (0, 40), (0.4, 100)), 0.225, 0.0, "Slope of on-balance volume",
+        "volume", "obv_slope_20", ((-0.3, 0), (0, 30), (0.4, 100)), 0.225, 0.0, "Slope of on-balance volume",
         ((-0.1, "volume on falling days"), (0.1, "volume on both sides"), (_ALL, "volume on rising days")),
         "Volume should come on days in the direction of the trade", "Granville (1963)", 2,
     ),
@@ -166,12 +166,12 @@ SIGNALS: tuple[Signal, ...] = (
         "A position must be small against what trades in a day", "Amihud (2002)", 0, " $m a day",
     ),
     Signal(
-        "microstructure", "spread_pct", ((0.04, 100), (0.08, 75), (0.15, 0)), 0.65, None, "Spread",
+        "microstructure", "spread_pct", ((0.04, 100), (0.08, 90), (0.15, 0)), 0.65, None, "Spread",
         ((0.04, "tight"), (0.08, "fair"), (_ALL, "wide")),
         "The spread is the cost that is certain", "Harris (2003)", 3, " %",
     ),
     Signal(
-        "microstructure", "quote_imbalance", ((-0.8, 0), (0, 50), (0.8, 100)), 0.35, 0.0, "Quote imbalance",
+        "microstructure", "quote_imbalance", ((-0.8, 0), (0, 40), (0.8, 100)), 0.35, 0.0, "Quote imbalance",
         ((-0.3, "more offered"), (0.3, "balanced"), (_ALL, "more bid")),
         "The larger side of the book leads the next move", "Cont, Kukanov and Stoikov (2014)", 2,
     ),

@@ -55,6 +55,10 @@ class GatewayRoom:
 
         self.call(step)
 
+    def wait_failed(self) -> None:
+        """Wait for the gateway to give up, and raise why."""
+        asyncio.run_coroutine_threadsafe(self.gateway.wait_failed(), self._loop).result(PATIENCE)
+
     def start(self) -> None:
         ready = threading.Event()
 
@@ -93,6 +97,7 @@ def gateway_room(home: Path, market: ScriptedMarket | None = None, start: str = 
 @contextmanager
 def connected(port: int, client_id: int = 1, *, read_only: bool = False) -> Iterator[IB]:
     """A real client, synchronised, that fails a request rather than wait for ever."""
+    _give_this_thread_a_loop()
     ib = IB()
     ib.RequestTimeout = PATIENCE
     ib.RaiseRequestErrors = True
@@ -102,6 +107,16 @@ def connected(port: int, client_id: int = 1, *, read_only: bool = False) -> Iter
         yield ib
     finally:
         ib.disconnect()
+
+
+def _give_this_thread_a_loop() -> None:
+    """The client library needs one, and another test's ``asyncio.run`` may have taken it away."""
+    try:
+        closed = asyncio.get_event_loop_policy().get_event_loop().is_closed()
+    except RuntimeError:
+        closed = True
+    if closed:
+        asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 def errors_of(ib: IB) -> list[tuple[int, int]]:

@@ -365,8 +365,8 @@ def test_most_of_the_real_stocks_have_a_tight_book():
 def test_the_real_files_disagree_about_three_stocks(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
         ReplayedMarket(REAL / "us_daily.parquet", REAL / "us_minute.parquet")
-    assert "differently for GE (minutes 1.04 times the daily close), HON (" in caplog.text
-    assert "TJX (minutes 2 times" in caplog.text
+    assert "multiplied: GE by 1.04, HON by 1.0" in caplog.text
+    assert "TJX by 2." in caplog.text
 
 
 @needs_real_data

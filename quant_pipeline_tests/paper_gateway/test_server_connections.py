@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from ib_insync import IB
+from ib_insync import IB, LimitOrder
 
+from quant_pipeline.errors import QuantPipelineError
 from quant_pipeline_tests.paper_gateway.gateway_room import (
     GatewayRoom,
     RawClient,
     connected,
     errors_of,
     gateway_room,
+    stock,
+    until,
 )
 from quant_pipeline_tests.paper_gateway.scripted_market import at
 
@@ -149,3 +154,18 @@ def test_a_client_that_vanishes_leaves_its_id_free(room: GatewayRoom) -> None:
     with connected(room.port, client_id=44) as ib:
         assert ib.isConnected()
     again.close()
+
+
+def test_an_order_that_cannot_be_written_is_never_acknowledged_and_ends_the_gateway(tmp_path: Path) -> None:
+    with gateway_room(tmp_path) as room:
+        room.call(lambda: room.book._db.execute("PRAGMA max_page_count = 1"))
+        with connected(room.port) as ib:
+            trades = [ib.placeOrder(stock("AAA"), LimitOrder("BUY", 1, 49.0, orderRef="r" * 500)) for _ in range(100)]
+            with contextlib.suppress(ConnectionError):
+                until(ib, lambda: not ib.isConnected())
+            acknowledged = {trade.order.orderId for trade in trades if trade.orderStatus.permId}
+        kept = {order.order_id for order in room.book.live.values()}
+        assert acknowledged == kept
+        assert len(kept) < 100
+        with pytest.raises(QuantPipelineError, match="cannot be written"):
+            room.wait_failed()

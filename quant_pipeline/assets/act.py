@@ -1,0 +1,174 @@
+"""The acting stage: the only code that sends orders.
+
+Before anything is sent, everything the broker knows is read (open orders of all clients, executions, completed orders,
+positions); a read that fails ends the asset, since unknown is not empty. Only what the broker does not have is sent,
+and each intent is in the journal before it is on the wire. There is no retry policy here on purpose: a rerun reconciles
+first. The reasons not to send are in ``order_guards``, what the broker's words mean to the journal in
+``order_journaling``.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+import pandas as pd
+
+from quant_pipeline import frames
+from quant_pipeline.assets.order_guards import account_refusal, bracket_refusal, journal_refusal, slot_refusal
+from quant_pipeline.assets.order_journaling import journal_reports, journal_what_is_known, journal_word, plan_intents
+from quant_pipeline.assets.slot_asset import slot_asset
+from quant_pipeline.assets.slot_run import SlotRun
+from quant_pipeline.automation.slots import Slot
+from quant_pipeline.broker.brackets import BracketOrder
+from quant_pipeline.broker.orders import OrderDesk
+from quant_pipeline.broker.reconciliation import OrderState, read_order_state
+from quant_pipeline.broker.session import BrokerSession, Role, connect
+from quant_pipeline.history.order_journal import JournaledOrder, OrderJournal
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is sent, what is at the broker already, and what is refused with its reason, by ``SLOT:SYMBOL``."""
+
+    to_send: tuple[BracketOrder, ...]
+    already_working: frozenset[str]
+    refused: dict[str, str]
+
+
+@slot_asset("act")
+def executions(
+    context: dg.AssetExecutionContext,
+    slot_run: dg.ResourceParam[SlotRun],
+    sized_orders: pd.DataFrame,
+    universe: pd.DataFrame,
+    quotes: pd.DataFrame,
+) -> pd.DataFrame:
+    """A bracket for each approved order: limit entry, stop-loss and profit target as its children."""
+    slot = slot_run.begin(context)
+    brackets = brackets_of(sized_orders, universe)
+    if not brackets:
+        return frames.empty("executions")
+    over = slot_refusal(slot, slot_run.now())
+    if over:
+        context.log.info(f"Nothing is sent: {over}.")
+        return _report(brackets, Verdict((), frozenset(), {bracket.order_ref: over for bracket in brackets}), slot_run)
+    with connect(slot_run.settings, Role.ORDERS, address=slot_run.address) as session:
+        verdict = judge(brackets, quotes, slot, session, slot_run)
+        send(verdict.to_send, session, slot_run, slot)
+    return _report(brackets, verdict, slot_run)
+
+
+def brackets_of(sized_orders: pd.DataFrame, universe: pd.DataFrame) -> list[BracketOrder]:
+    """The approved orders as brackets, in the order they were approved in."""
+    con_ids = universe.set_index("symbol")["con_id"]
+    return [
+        BracketOrder(
+            order_ref=order.order_ref.removesuffix(":entry"),
+            symbol=order.symbol,
+            con_id=int(con_ids[order.symbol]),
+            direction=order.direction,
+            quantity=int(order.quantity),
+            entry=order.entry_price,
+            stop=order.stop_price,
+            target=order.target_price,
+        )
+        for order in sized_orders[sized_orders["approved"]].itertuples()
+    ]
+
+
+def judge(
+    brackets: Sequence[BracketOrder], quotes: pd.DataFrame, slot: Slot, session: BrokerSession, slot_run: SlotRun
+) -> Verdict:
+    """Compare what was decided with what the broker has, and ask the guards about the rest."""
+    settings, journal = slot_run.settings, slot_run.journal
+    state = read_order_state(session)
+    now = session.now()
+    skew = abs((now - dt.datetime.now(dt.UTC)).total_seconds())
+    blocked = slot_refusal(slot, now) or account_refusal(
+        settings, session.account, is_paper=session.is_paper, clock_skew=skew
+    )
+    quote_of = quotes.set_index("symbol").to_dict("index")
+    to_send, working, refused = [], set(), {}
+    for bracket in brackets:
+        known = journal_what_is_known(bracket, state, journal)
+        if len(known) == len(bracket.legs()):
+            working.add(bracket.order_ref)
+            continue
+        reason = (
+            _partly_known(bracket, len(known))
+            or blocked
+            or journal_refusal(journal.find(bracket.legs()[0].order_ref))
+            or _taken(bracket, state)
+            or bracket_refusal(bracket, quote_of[bracket.symbol], now, settings.execution)
+        )
+        if reason:
+            refused[bracket.order_ref] = reason
+        else:
+            to_send.append(bracket)
+    return Verdict(tuple(to_send), frozenset(working), refused)
+
+
+def send(brackets: Sequence[BracketOrder], session: BrokerSession, slot_run: SlotRun, slot: Slot) -> None:
+    """Journal the intents of all brackets, then send them; every word of the broker is journaled as it comes."""
+    if not brackets:
+        return
+    journal = slot_run.journal
+    decided = slot_run.history.latest("sized_orders", slot.key)
+    plan_intents(brackets, journal, session.account, slot.key, decided.id if decided else 0)
+    reports = OrderDesk(session).place_brackets(
+        brackets,
+        on_sending=lambda order_ref, order_id: journal.mark_sending(order_ref, session.client_id, order_id),
+        on_event=lambda event: journal_word(event, journal),
+    )
+    journal_reports(reports, journal)
+
+
+def _report(brackets: Sequence[BracketOrder], verdict: Verdict, slot_run: SlotRun) -> pd.DataFrame:
+    """The ``executions`` frame: a row a leg, with what the journal knows of it."""
+    journal: OrderJournal = slot_run.journal
+    rows = []
+    for bracket in brackets:
+        refusal = verdict.refused.get(bracket.order_ref)
+        for leg in bracket.legs():
+            entry = journal.find(leg.order_ref)
+            rows.append(
+                {
+                    "order_ref": leg.order_ref,
+                    "symbol": bracket.symbol,
+                    "leg": leg.leg,
+                    "action": leg.action,
+                    "order_type": leg.order_type,
+                    "price": leg.price,
+                    "quantity": bracket.quantity,
+                    "perm_id": (entry.perm_id if entry else None) or 0,
+                    "status": entry.state if entry else "refused",
+                    "filled_quantity": entry.filled_quantity if entry else 0.0,
+                    "average_fill_price": entry.average_fill_price if entry else None,
+                    "outcome": _outcome(entry, refusal, bracket.order_ref in verdict.already_working),
+                    "reason": refusal or (entry.reason if entry else None),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _outcome(entry: JournaledOrder | None, refusal: str | None, already_working: bool) -> str:
+    if already_working:
+        return "already_working"
+    not_taken = entry is None or entry.state in ("planned", "rejected", "refused")
+    return "refused" if refusal or not_taken else "sent"
+
+
+def _partly_known(bracket: BracketOrder, known: int) -> str | None:
+    if not known:
+        return None
+    return f"only {known} of {len(bracket.legs())} legs are at the broker; cancel them there, then run the slot again"
+
+
+def _taken(bracket: BracketOrder, state: OrderState) -> str | None:
+    held = state.position(bracket.symbol)
+    if held:
+        return f"a position of {held:g} shares appeared at the broker after the decision"
+    if any(order.symbol == bracket.symbol and order.where == "open" for order in state.orders):
+        return "an order in the stock appeared at the broker after the decision"
+    return None

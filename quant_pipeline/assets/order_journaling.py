@@ -1,0 +1,117 @@
+"""What goes into the order journal: intents before they are sent, and what the broker's words mean for them.
+
+The journal keeps states of its own; this module translates the broker's statuses and codes into them, once. It sends
+nothing and decides nothing; ``act`` calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from quant_pipeline.broker.brackets import BracketOrder, BrokerEvent, LegReport, Outcome
+from quant_pipeline.broker.error_codes import Meaning, meaning_for_order
+from quant_pipeline.broker.reconciliation import KnownOrder, OrderState
+from quant_pipeline.history.order_journal import Intent, OrderJournal
+
+STATE_OF_STATUS = {
+    "PreSubmitted": "working",
+    "Submitted": "working",
+    "PendingCancel": "working",
+    "Filled": "filled",
+    "Cancelled": "cancelled",
+    "ApiCancelled": "cancelled",
+}
+"""The broker's status to the journal's state; any other status says nothing about what becomes of the order."""
+
+STATE_OF_MEANING = {Meaning.REJECTED: "rejected", Meaning.CANCELLED: "cancelled"}
+
+
+def plan_intents(
+    brackets: Sequence[BracketOrder], journal: OrderJournal, account: str, slot: str, materialization_id: int
+) -> None:
+    """Write down what is about to be sent, all of it in one transaction; what is there already stays as it is."""
+    journal.plan(
+        Intent(
+            order_ref=leg.order_ref,
+            account=account,
+            slot=slot,
+            symbol=bracket.symbol,
+            leg=leg.leg,
+            action=leg.action,
+            order_type=leg.order_type,
+            quantity=bracket.quantity,
+            price=leg.price,
+            tif=leg.time_in_force,
+            parent_ref=None if leg.is_entry else f"{bracket.order_ref}:entry",
+            materialization_id=materialization_id,
+        )
+        for bracket in brackets
+        for leg in bracket.legs()
+    )
+
+
+def journal_word(event: BrokerEvent, journal: OrderJournal) -> None:
+    """Append one word of the broker about an order of ours. Orders of others are not journaled."""
+    if journal.find(event.order_ref) is None:
+        return
+    journal.record_event(
+        event.order_ref,
+        event.kind,
+        state=state_of(event),
+        at=event.at,
+        status=event.status or None,
+        code=event.code,
+        text=event.text or None,
+        perm_id=event.perm_id or None,
+        filled=event.filled,
+        remaining=event.remaining,
+        average_price=event.average_price,
+    )
+
+
+def state_of(event: BrokerEvent) -> str | None:
+    """The journal's state that an event puts an order into, or None when it means nothing for the state."""
+    if event.kind == "error":
+        return STATE_OF_MEANING.get(meaning_for_order(event.code or 0))
+    return _state(event.status, event.filled or 0.0)
+
+
+def journal_reports(reports: Iterable[LegReport], journal: OrderJournal) -> None:
+    """Note what the waiting ended with: legs the broker said nothing about, and legs that never went out."""
+    for report in reports:
+        if report.outcome is Outcome.UNKNOWN:
+            journal.mark_unknown(report.order_ref, report.text or "the broker has not answered yet")
+        elif report.outcome is Outcome.NOT_SENT:
+            entry = journal.find(report.order_ref)
+            if entry is not None and entry.state == "planned":
+                journal.refuse(report.order_ref, report.text or "never sent")
+
+
+def journal_what_is_known(bracket: BracketOrder, state: OrderState, journal: OrderJournal) -> list[KnownOrder]:
+    """The bracket's legs that the broker has, with the journal brought in line with what it says.
+
+    ``state`` is a complete reading of the broker, so a leg that was perhaps sent and is not in it was not taken.
+    """
+    known = []
+    for leg in bracket.legs():
+        order, entry = state.find(leg.order_ref), journal.find(leg.order_ref)
+        if order is not None:
+            known.append(order)
+            if entry is not None:
+                journal.record_event(
+                    leg.order_ref,
+                    "reconciled",
+                    state=_state(order.status, order.filled),
+                    status=order.status,
+                    perm_id=order.perm_id,
+                    filled=order.filled or None,
+                    average_price=order.average_price,
+                )
+        elif entry is not None and entry.state in ("sending", "unknown"):
+            journal.mark_absent(leg.order_ref)
+    return known
+
+
+def _state(status: str, filled: float) -> str | None:
+    state = STATE_OF_STATUS.get(status)
+    return "partly_filled" if state == "working" and filled > 0 else state

@@ -1,0 +1,145 @@
+"""Runs one slot through Dagster in this process and says what came of it.
+
+What ``quant-pipeline run`` and ``make run`` call. The run is an ordinary Dagster run of the slot job on the instance
+below ``QUANT_HOME``. Printing is for ``terminal``; what the assets do is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from quant_pipeline.automation.dagster_home import open_instance
+from quant_pipeline.automation.sessions import EXCHANGE_TIME, next_session
+from quant_pipeline.automation.slots import Slot, parse_slot, slot_at
+from quant_pipeline.broker.session import Role, connect
+from quant_pipeline.definitions import SLOT_JOB, build_definitions
+from quant_pipeline.errors import QuantPipelineError, SlotError
+from quant_pipeline.history.store import History
+from quant_pipeline.settings import Settings
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """How many stocks were left after each step of a slot."""
+
+    scanned: int
+    quoted: int
+    passed_quality: int
+    scored: int
+    above_threshold: int
+    approved: int
+    orders_sent: int
+
+
+@dataclass(frozen=True)
+class SlotReport:
+    """What came of one run of a slot. ``frames`` holds the versions the run made or read, by asset."""
+
+    slot: str
+    run_id: str
+    funnel: Funnel
+    timings: dict[str, float]
+    frames: dict[str, pd.DataFrame]
+
+    @property
+    def portfolio(self) -> dict[str, float | int]:
+        """The figures of the monitoring panel."""
+        panel = self.frames["portfolio_status"].iloc[0]
+        amounts = ("capital", "deployed", "available", "total_risk", "unrealized_pnl")
+        counts = ("positions", "long", "short")
+        return {name: round(float(panel[name]), 2) for name in amounts} | {name: int(panel[name]) for name in counts}
+
+    def as_json(self) -> dict[str, Any]:
+        """The object ``run --json`` prints."""
+        return {
+            "slot": self.slot,
+            "run_id": self.run_id,
+            "funnel": asdict(self.funnel),
+            "portfolio": self.portfolio,
+            "timings": self.timings,
+        }
+
+
+def slot_now(settings: Settings) -> Slot:
+    """The slot that is going on by the broker's clock. Raises ``SlotError`` when the market is closed."""
+    with connect(settings, Role.SENSOR) as broker:
+        now = broker.now().astimezone(EXCHANGE_TIME)
+    slot = slot_at(now)
+    if slot is None:
+        opens = next_session(now.date()).opens
+        hint = f"; the paper gateway goes there with --at {opens:%Y-%m-%dT%H:%M}" if settings.embedded else ""
+        raise SlotError(
+            f"The market is closed: the broker's clock says {now:%Y-%m-%d %H:%M} in exchange time. "
+            f"The next session after that day opens on {opens:%Y-%m-%d at %H:%M}{hint}."
+        )
+    return slot
+
+
+def run_slot(settings: Settings, key: str, progress: Callable[[str, str], None] | None = None) -> SlotReport:
+    """Run the slot job for one slot and report. Raises what the slot failed with."""
+    slot = parse_slot(key)
+    definitions = build_definitions(settings, progress=progress)
+    with open_instance(settings.home) as instance:
+        instance.add_dynamic_partitions("slot", [slot.key])
+        try:
+            result = definitions.resolve_job_def(SLOT_JOB).execute_in_process(
+                instance=instance, partition_key=slot.key, run_config=QUIET
+            )
+        except Exception as error:
+            raise_what_a_person_should_read(error)
+            raise
+        return _report(settings, slot, result, instance)
+
+
+def raise_what_a_person_should_read(error: BaseException) -> None:
+    """Raise the first error in the chain of causes that was written for people, if there is one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, QuantPipelineError):
+            raise cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _report(
+    settings: Settings, slot: Slot, result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance
+) -> SlotReport:
+    history = History(settings.home)
+    frames = {
+        asset: history.frame(materialization.id)
+        for asset in (
+            "universe",
+            "quotes",
+            "quality_filter",
+            "scores",
+            "sized_orders",
+            "executions",
+            "portfolio_status",
+        )
+        if (materialization := history.latest(asset, slot.key, run_id=result.run_id)) is not None
+    }
+    quotes, scores = frames["quotes"], frames["scores"]
+    funnel = Funnel(
+        scanned=len(frames["universe"]),
+        quoted=int((quotes["bid"].notna() & quotes["ask"].notna()).sum()),
+        passed_quality=int(frames["quality_filter"]["passed"].sum()),
+        scored=len(scores),
+        above_threshold=int((scores["total_score"] >= settings.scoring.threshold).sum()),
+        approved=int(frames["sized_orders"]["approved"].sum()),
+        orders_sent=int((frames["executions"]["outcome"] == "sent").sum()),
+    )
+    return SlotReport(slot.key, result.run_id, funnel, _timings(instance, result.run_id), frames)
+
+
+def _timings(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
+    steps = [step for step in instance.get_run_step_stats(run_id) if step.start_time and step.end_time]
+    seconds = {step.step_key: round((step.end_time or 0) - (step.start_time or 0), 3) for step in steps}
+    started = min((step.start_time or 0 for step in steps), default=0.0)
+    ended = max((step.end_time or 0 for step in steps), default=0.0)
+    return {**seconds, "total": round(ended - started, 3)}
