@@ -13,7 +13,9 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,14 +24,14 @@ from quant_pipeline.frames import FRAMES
 from quant_pipeline.history.store import History, Materialization
 from quant_pipeline.quant.technical_indicators import INDICATORS
 
+Result = TypeVar("Result")
+
 SYMBOLS = 100
 POOL = 130
 BARS = 252
 SESSION = 26
 SOURCE = "DU1234567"
 FIRST_SESSION = dt.date(2026, 1, 5)
-LINEAGE = ("universe", "quotes", "quality_filter", "bars", "account", "portfolio", "working_orders", "fills",
-           "indicators", "scores", "sized_orders", "executions", "portfolio_status")  # fmt: skip
 SIGNALS = ("RSI 14", "MACD histogram", "Stochastic %K", "Z-score 20", "Bollinger %b", "Volume ratio", "CMF 20",
            "Spread", "Quote imbalance", "ADX 14", "Williams %R", "ROC 10")  # fmt: skip
 VERDICTS = ("is oversold and turning", "points up", "has crossed its signal", "is stretched below its mean", "is tight")
@@ -106,7 +108,8 @@ class Market:
             }),
             "quotes": pd.DataFrame({
                 "symbol": names, "bid": price - half_spread, "ask": price + half_spread, "last": price,
-                "bid_size": random.integers(1, 40, SYMBOLS) * 100.0, "ask_size": random.integers(1, 40, SYMBOLS) * 100.0,
+                "bid_size": random.integers(1, 40, SYMBOLS) * 100.0,
+                "ask_size": random.integers(1, 40, SYMBOLS) * 100.0,
                 "open": self.opens[self.members, -1], "high": self.highs[self.members, -1],
                 "low": self.lows[self.members, -1], "previous_close": self.closes[self.members, -2],
                 "volume": self.volumes[self.members, -1], "halted": False,
@@ -128,8 +131,8 @@ class Market:
                 "market_value": random.normal(0, 2000, 45), "unrealized_pnl": random.normal(0, 50, 45),
             }),
             "working_orders": pd.DataFrame({
-                "perm_id": np.arange(90) + 1_000_000_000, "order_ref": [f"{slot}:{name}:stop" for name in np.tile(held, 2)],
-                "parent_perm_id": 0, "client_id": 18, "symbol": np.tile(held, 2), "action": "SELL", "order_type": "STP",
+                "perm_id": np.arange(90) + 1_000_000_000,
+                "order_ref": [f"{slot}:{name}:stop" for name in np.tile(held, 2)], "parent_perm_id": 0, "client_id": 18, "symbol": np.tile(held, 2), "action": "SELL", "order_type": "STP",
                 "price": np.tile(price[:45], 2), "quantity": 10.0, "remaining": 10.0, "status": "PreSubmitted",
             }),
             "fills": pd.DataFrame({
@@ -144,14 +147,16 @@ class Market:
             "sized_orders": pd.DataFrame({
                 **{name: chosen[name] for name in ("symbol", "direction")}, "quantity": quantity,
                 **{name: chosen[name] for name in ("entry_price", "stop_price", "target_price")},
-                "risk_amount": quantity * 3.21, "position_value": quantity * chosen["entry_price"], "approved": approved,
+                "risk_amount": quantity * 3.21, "position_value": quantity * chosen["entry_price"],
+                "approved": approved,
                 "reason": [None if ok else "Utilisation would be 91.2 %, the limit is 90 %" for ok in approved],
                 "order_ref": refs,
             }),
             "executions": pd.DataFrame({
-                "order_ref": [f"{slot}:{name}:{leg}" for name in chosen["symbol"][:10] for leg in ("entry", "stop", "target")],
-                "symbol": np.repeat(chosen["symbol"][:10].to_numpy(), 3), "leg": np.tile(["entry", "stop", "target"], 10),
-                "action": "BUY", "order_type": np.tile(["LMT", "STP", "LMT"], 10), "price": random.uniform(8, 400, 30).round(2),
+                "order_ref": [f"{slot}:{name}:{leg}" for name in names[:10] for leg in ("entry", "stop", "target")],
+                "symbol": np.repeat(names[:10], 3), "leg": np.tile(["entry", "stop", "target"], 10),
+                "action": "BUY", "order_type": np.tile(["LMT", "STP", "LMT"], 10),
+                "price": random.uniform(8, 400, 30).round(2),
                 "quantity": 10, "perm_id": np.arange(30) + 1_000_000_000, "status": "working", "filled_quantity": 0.0,
                 "average_fill_price": np.nan, "outcome": "sent", "reason": None,
             }),
@@ -160,8 +165,8 @@ class Market:
                 "positions": [45], "long": [25], "short": [20], "working_entries": [3], "total_risk": [4200.0],
                 "total_risk_pct": [4.2], "unrealized_pnl": [56.78], "observed_at": [now],
                 "open_positions": [[{
-                    "symbol": name, "direction": "LONG", "quantity": 10.0, "entry": 10.01, "current": 11.02, "stop": 9.03,
-                    "target": 14.04, "unrealized_pnl": 10.05, "unrealized_pct": 10.06,
+                    "symbol": name, "direction": "LONG", "quantity": 10.0, "entry": 10.01, "current": 11.02,
+                    "stop": 9.03, "target": 14.04, "unrealized_pnl": 10.05, "unrealized_pct": 10.06,
                 } for name in held[:10]]],
             }),
         }  # fmt: skip
@@ -201,23 +206,22 @@ def main() -> None:
 def run(home: Path, slots: int, seed: int, publish_every: int) -> None:
     """Append ``slots`` slots below ``home`` and print sizes, times and their ratios."""
     history, market = History(home), Market(seed)
+    sessions = pd.bdate_range(FIRST_SESSION, periods=slots // SESSION + 1)
     took: dict[str, list[float]] = defaultdict(list)
     keys: list[str] = []
     bars: list[Materialization] = []
     sizes = []
     for index in range(slots):
-        day = FIRST_SESSION + pd.offsets.BDay(index // SESSION)
-        opens = dt.datetime.combine(day.date(), dt.time(9, 30))
+        day = sessions[index // SESSION].date()
+        opens = dt.datetime.combine(day, dt.time(9, 30))
         keys.append((opens + dt.timedelta(minutes=15) * (index % SESSION)).strftime("%Y-%m-%dT%H:%M"))
         if index % SESSION == 0 and index:
-            market.next_session(day.date())
+            market.next_session(day)
         market.next_slot()
         inputs: list[int] = []
         for asset, frame in market.frames(keys[-1], dt.datetime(2026, 1, 5, 15, tzinfo=dt.UTC)).items():
-            made = _timed(
-                took[asset],
-                lambda asset=asset, frame=frame, inputs=inputs: _append(history, asset, frame, keys[-1], inputs),
-            )
+            call = partial(_append, history, asset, frame, keys[-1], inputs)
+            made = _timed(took[asset], call)
             inputs.append(made.id)
             if asset == "bars":
                 bars.append(made)
@@ -235,18 +239,18 @@ def run(home: Path, slots: int, seed: int, publish_every: int) -> None:
     for made in (bars[0], bars[half], bars[-1]):
         reading: list[float] = []
         for _ in range(5):
-            _timed(reading, lambda made=made: history.frame(made.id))
+            _timed(reading, partial(history.frame, made.id))
         print(f"as-of bars of {made.slot}: {statistics.median(reading) * 1e3:.1f} ms (limit 200)")
 
 
 def _append(history: History, asset: str, frame: pd.DataFrame, slot: str, inputs: list[int]) -> Materialization:
     return history.append(
-        asset, frame[list(FRAMES[asset].columns)], slot=slot, run_id=f"run-of-{slot}", code_version="1", settings_hash="0123456789abcdef",
+        asset, frame.reindex(columns=list(FRAMES[asset].columns)), slot=slot, run_id=f"run-of-{slot}", code_version="1", settings_hash="0123456789abcdef",
         inputs=inputs[-4:], started_at=dt.datetime.now(dt.UTC), source=SOURCE if asset == "bars" else None,
     )  # fmt: skip
 
 
-def _timed(into: list[float], work: Callable[[], Materialization]) -> Materialization:
+def _timed(into: list[float], work: Callable[[], Result]) -> Result:
     began = time.perf_counter()
     result = work()
     into.append(time.perf_counter() - began)

@@ -11,7 +11,7 @@ import dagster as dg
 from quant_pipeline.assets import act, decide, measure, observe
 from quant_pipeline.assets.history_io import HistoryIOManager
 from quant_pipeline.assets.slot_asset import HISTORY_IO
-from quant_pipeline.assets.slot_run import SLOTS, SlotRun
+from quant_pipeline.assets.slot_run import SlotRun
 from quant_pipeline.automation.sensors import slot_sensor
 from quant_pipeline.settings import Settings, load_settings
 
@@ -42,8 +42,7 @@ def build_definitions(
     assets = dg.load_assets_from_modules([observe, decide, act, measure])
     job = dg.define_asset_job(
         SLOT_JOB,
-        selection=dg.AssetSelection.assets(*assets),
-        partitions_def=SLOTS,
+        selection=dg.AssetSelection.all(),
         description="One slot from the scanner to the orders and the panel.",
     )
     return dg.Definitions(

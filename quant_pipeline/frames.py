@@ -80,10 +80,16 @@ def _bounds(above: float | None, at_least: float | None, at_most: float | None) 
     return checks
 
 
-def _frame(name: str, description: str, unique: list[str] | None = None, **columns: pa.Column) -> pa.DataFrameSchema:
+def _frame(name: str, description: str, /, *, key: tuple[str, ...] = (), **columns: pa.Column) -> pa.DataFrameSchema:
+    return _schema(name, description, columns, key)
+
+
+def _schema(
+    name: str, description: str, columns: dict[str, pa.Column], key: tuple[str, ...] = ()
+) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
-        columns, name=name, description=description, strict=True, ordered=True, unique=unique  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+        columns, name=name, description=description, strict=True, ordered=True, unique=list(key) or None
+    )
 
 
 _SCHEMAS = (
@@ -127,7 +133,7 @@ _SCHEMAS = (
     _frame(
         "bars",
         "Daily bars as the broker gave them, split-adjusted, oldest first within a symbol; today's is partial.",
-        unique=["symbol", "date"],
+        key=("symbol", "date"),
         symbol=_text("Ticker symbol"),
         date=_date("Session the bar belongs to"),
         open=_number("First trade", nullable=True),
@@ -188,11 +194,13 @@ _SCHEMAS = (
         commission=_number("Commission in dollars; missing until the broker reports it", nullable=True),
         filled_at=_instant("Broker's time of the fill"),
     ),
-    _frame(
+    _schema(
         "indicators",
         "One row a symbol that passed the quality filter; a value is missing where its window is not yet filled.",
-        symbol=_text("Ticker symbol", unique=True),
-        **{indicator.name: _number(indicator.description, nullable=True) for indicator in INDICATORS},
+        {
+            "symbol": _text("Ticker symbol", unique=True),
+            **{indicator.name: _number(indicator.description, nullable=True) for indicator in INDICATORS},
+        },
     ),
     _frame(
         "scores",

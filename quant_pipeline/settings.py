@@ -37,12 +37,12 @@ class Section(BaseModel):
 class UniverseSettings(Section):
     """Which stocks a slot looks at."""
 
-    size: int = Field(100, ge=1, le=500, description="How many of the most active stocks to keep")
-    scan_code: str = Field("MOST_ACTIVE", description="IB scan code that orders the rows of a scan")
-    location: str = Field("STK.US.MAJOR", description="IB scanner location")
-    stock_type: str = Field("CORP", description="IB stock type filter: CORP leaves exchange-traded funds out")
+    size: int = Field(default=100, ge=1, le=500, description="How many of the most active stocks to keep")
+    scan_code: str = Field(default="MOST_ACTIVE", description="IB scan code that orders the rows of a scan")
+    location: str = Field(default="STK.US.MAJOR", description="IB scanner location")
+    stock_type: str = Field(default="CORP", description="IB stock type filter: CORP leaves exchange-traded funds out")
     price_bands: tuple[float, ...] = Field(
-        (0.0, 10.0, 25.0, 60.0, 150.0),
+        default=(0.0, 10.0, 25.0, 60.0, 150.0),
         description="Lower bounds of the price bands that are scanned one by one, since a scan returns 50 rows at most",
     )
 
@@ -56,20 +56,22 @@ class UniverseSettings(Section):
 class QualitySettings(Section):
     """What a stock must show before it is scored."""
 
-    min_price: Positive = Field(5.0, description="The last price must be above this, in dollars")
-    max_spread_pct: Positive = Field(0.15, description="Bid-ask spread must be below this, in percent of the mid")
-    max_quote_age_seconds: Positive = Field(60.0, description="An older quote is stale")
-    min_history_bars: int = Field(60, ge=2, description="Completed daily bars a stock needs to be scored")
+    min_price: Positive = Field(default=5.0, description="The last price must be above this, in dollars")
+    max_spread_pct: Positive = Field(
+        default=0.15, description="Bid-ask spread must be below this, in percent of the mid"
+    )
+    max_quote_age_seconds: Positive = Field(default=60.0, description="An older quote is stale")
+    min_history_bars: int = Field(default=60, ge=2, description="Completed daily bars a stock needs to be scored")
 
 
 class ComponentWeights(Section):
     """Weights of the five components of a score; they add up to 1."""
 
-    momentum: float = Field(0.30, ge=0, le=1)
-    mean_reversion: float = Field(0.25, ge=0, le=1)
-    volatility: float = Field(0.20, ge=0, le=1)
-    volume: float = Field(0.15, ge=0, le=1)
-    microstructure: float = Field(0.10, ge=0, le=1)
+    momentum: float = Field(default=0.30, ge=0, le=1)
+    mean_reversion: float = Field(default=0.25, ge=0, le=1)
+    volatility: float = Field(default=0.20, ge=0, le=1)
+    volume: float = Field(default=0.15, ge=0, le=1)
+    microstructure: float = Field(default=0.10, ge=0, le=1)
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:
@@ -83,14 +85,15 @@ class ScoringSettings(Section):
     """How indicators become a score, a direction and prices."""
 
     weights: ComponentWeights = ComponentWeights()
-    threshold: Percent = Field(60.0, description="Scores at or above this are offered to the risk manager")
-    stop_atr_min: Positive = Field(1.5, description="Stop distance in ATRs when volatility is calm")
-    stop_atr_max: Positive = Field(2.0, description="Stop distance in ATRs when volatility is high")
-    reward_to_risk: Positive = Field(2.5, description="Target distance as a multiple of the stop distance")
+    threshold: Percent = Field(default=60.0, description="Scores at or above this are offered to the risk manager")
+    stop_atr_min: Positive = Field(default=1.5, description="Stop distance in ATRs when volatility is calm")
+    stop_atr_max: Positive = Field(default=2.0, description="Stop distance in ATRs when volatility is high")
+    reward_to_risk: Positive = Field(default=2.5, description="Target distance as a multiple of the stop distance")
     entry: Literal["touch", "mid"] = Field(
-        "touch", description="Limit entry at the price that trades now (ask for LONG, bid for SHORT) or at the mid"
+        default="touch",
+        description="Limit entry at the price that trades now (ask for LONG, bid for SHORT) or at the mid",
     )
-    key_signals: int = Field(10, ge=1, description="How many signals explain a score")
+    key_signals: int = Field(default=10, ge=1, description="How many signals explain a score")
 
     @model_validator(mode="after")
     def _stops_ordered(self) -> Self:
@@ -102,53 +105,62 @@ class ScoringSettings(Section):
 class RiskSettings(Section):
     """The limits no order may break. Percentages are of total capital."""
 
-    max_positions: int = Field(100, ge=1)
-    max_risk_per_trade_pct: Percent = Field(1.0, description="Loss at the stop of one position")
-    max_total_risk_pct: Percent = Field(20.0, description="Loss if every stop is hit")
-    max_position_pct: Percent = Field(5.0, description="Value of one symbol's position")
-    max_utilization_pct: Percent = Field(90.0, description="Value of all positions and working entries")
-    allow_duplicate_symbols: Literal[False] = Field(False, description="One position a symbol; not to be switched off")
-    min_position_value: float = Field(100.0, ge=0, description="Smaller positions are not worth their commission")
+    max_positions: int = Field(default=100, ge=1)
+    max_risk_per_trade_pct: Percent = Field(default=1.0, description="Loss at the stop of one position")
+    max_total_risk_pct: Percent = Field(default=20.0, description="Loss if every stop is hit")
+    max_position_pct: Percent = Field(default=5.0, description="Value of one symbol's position")
+    max_utilization_pct: Percent = Field(default=90.0, description="Value of all positions and working entries")
+    allow_duplicate_symbols: Literal[False] = Field(
+        default=False, description="One position a symbol; not to be switched off"
+    )
+    min_position_value: float = Field(
+        default=100.0, ge=0, description="Smaller positions are not worth their commission"
+    )
     sizing_capital: Literal["available", "total"] = Field(
-        "available", description="What the sizing percentages are taken of; the limits always hold against the total"
+        default="available",
+        description="What the sizing percentages are taken of; the limits always hold against the total",
     )
 
 
 class ExecutionSettings(Section):
     """How orders are sent."""
 
-    acknowledge_seconds: Positive = Field(10.0, description="How long to wait for the broker's word on what was sent")
-    max_quote_age_seconds: Positive = Field(300.0, description="No order on a quote older than this when it is sent")
+    acknowledge_seconds: Positive = Field(
+        default=10.0, description="How long to wait for the broker's word on what was sent"
+    )
+    max_quote_age_seconds: Positive = Field(
+        default=300.0, description="No order on a quote older than this when it is sent"
+    )
     max_clock_skew_seconds: Positive = Field(
-        2.0, description="Skew between broker and machine that blocks live trading"
+        default=2.0, description="Skew between broker and machine that blocks live trading"
     )
 
 
 class BrokerSettings(Section):
     """How the broker is talked to."""
 
-    connect_seconds: Positive = Field(10.0, description="Time allowed for a connection to be ready")
-    request_seconds: Positive = Field(20.0, description="Time allowed for one request to be answered")
-    messages_per_second: int = Field(45, ge=0, description="Client throttle; IB allows 50. 0 switches it off")
-    market_data_lines: int = Field(100, ge=1, description="Simultaneous quote subscriptions the account has")
-    history_requests: int = Field(50, ge=1, description="Historical requests open at one time")
-    quote_seconds: Positive = Field(4.0, description="How long to wait for a quote to be complete")
-    history_days: int = Field(365, ge=30, description="Calendar days of daily bars kept per symbol")
+    connect_seconds: Positive = Field(default=10.0, description="Time allowed for a connection to be ready")
+    request_seconds: Positive = Field(default=20.0, description="Time allowed for one request to be answered")
+    messages_per_second: int = Field(default=45, ge=0, description="Client throttle; IB allows 50. 0 switches it off")
+    market_data_lines: int = Field(default=100, ge=1, description="Simultaneous quote subscriptions the account has")
+    history_requests: int = Field(default=50, ge=1, description="Historical requests open at one time")
+    quote_seconds: Positive = Field(default=4.0, description="How long to wait for a quote to be complete")
+    history_days: int = Field(default=365, ge=30, description="Calendar days of daily bars kept per symbol")
 
 
 class GatewaySettings(Section):
     """The embedded paper gateway."""
 
-    seed: int = Field(7, ge=0, description="Seed of the synthetic market")
-    cash: Positive = Field(EMBEDDED_CAPITAL, description="Cash a new book starts with, in dollars")
-    idle_minutes: Positive = Field(30.0, description="The embedded gateway ends after so long without a client")
-    start_seconds: Positive = Field(30.0, description="Time allowed for the gateway to start")
+    seed: int = Field(default=7, ge=0, description="Seed of the synthetic market")
+    cash: Positive = Field(default=EMBEDDED_CAPITAL, description="Cash a new book starts with, in dollars")
+    idle_minutes: Positive = Field(default=30.0, description="The embedded gateway ends after so long without a client")
+    start_seconds: Positive = Field(default=30.0, description="Time allowed for the gateway to start")
 
 
 class MonitoringSettings(Section):
     """What the monitoring panel shows."""
 
-    top_positions: int = Field(10, ge=1, description="Positions listed in the panel, by profit and loss")
+    top_positions: int = Field(default=10, ge=1, description="Positions listed in the panel, by profit and loss")
 
 
 class Settings(BaseSettings):
@@ -158,15 +170,21 @@ class Settings(BaseSettings):
         env_prefix="QUANT_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
     )
 
-    home: Path = Field(DEFAULT_HOME, description="Where history, journal, the paper book and Dagster's storage live")
-    ib_host: str | None = Field(None, description="Host of TWS or IB Gateway; unset means the embedded paper gateway")
-    ib_port: int | None = Field(None, ge=1, le=65535, description="Port of TWS or IB Gateway")
-    ib_client_id: int = Field(
-        17, ge=1, le=9990, description="First of the client ids in use; the next nine are ours too"
+    home: Path = Field(
+        default=DEFAULT_HOME, description="Where history, journal, the paper book and Dagster's storage live"
     )
-    account: str | None = Field(None, description="The account to trade; needed when live is true")
-    live: bool = Field(False, description="Arms trading on an account that is not a paper account")
-    capital: float | None = Field(None, gt=0, description="Cap on the account's net liquidation value, in dollars")
+    ib_host: str | None = Field(
+        default=None, description="Host of TWS or IB Gateway; unset means the embedded paper gateway"
+    )
+    ib_port: int | None = Field(default=None, ge=1, le=65535, description="Port of TWS or IB Gateway")
+    ib_client_id: int = Field(
+        default=17, ge=1, le=9990, description="First of the client ids in use; the next nine are ours too"
+    )
+    account: str | None = Field(default=None, description="The account to trade; needed when live is true")
+    live: bool = Field(default=False, description="Arms trading on an account that is not a paper account")
+    capital: float | None = Field(
+        default=None, gt=0, description="Cap on the account's net liquidation value, in dollars"
+    )
 
     universe: UniverseSettings = UniverseSettings()
     quality: QualitySettings = QualitySettings()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -56,6 +57,10 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
         embedded.stop(settings.home)
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 def test_the_funnel_of_the_default_market_is_the_specified_one(morning: Morning) -> None:
     funnel = morning.first.funnel
     assert funnel.scanned == 100
@@ -72,22 +77,25 @@ def test_no_more_than_nine_tenths_of_the_capital_are_deployed(morning: Morning) 
         portfolio = report.portfolio
         assert 0 < portfolio["deployed"] <= 0.9 * portfolio["capital"] * 1.01  # prices move between the two readings
         approved = report.frames["sized_orders"].query("approved")
-        assert approved["position_value"].max() <= 0.05 * portfolio["capital"]
-        assert approved["risk_amount"].max() <= 0.01 * portfolio["capital"]
+        for order in approved.to_dict("records"):
+            assert order["position_value"] <= 0.05 * portfolio["capital"] * 1.01
+            assert order["risk_amount"] <= 0.01 * portfolio["capital"] * 1.01
 
 
 def test_every_bracket_has_an_entry_a_stop_and_a_target_on_the_right_sides(morning: Morning) -> None:
-    legs = morning.first.frames["executions"].pivot(index="symbol", columns="leg", values="price")
-    direction = morning.first.frames["sized_orders"].set_index("symbol")["direction"].reindex(legs.index)
-    long, short = legs[direction == "LONG"], legs[direction == "SHORT"]
-    assert len(long) + len(short) == morning.first.funnel.approved
-    assert ((long["stop"] < long["entry"]) & (long["entry"] < long["target"])).all()
-    assert ((short["stop"] > short["entry"]) & (short["entry"] > short["target"])).all()
+    prices = {row["order_ref"]: row["price"] for row in records(morning.first.frames["executions"])}
+    approved = [order for order in records(morning.first.frames["sized_orders"]) if order["approved"]]
+    assert len(prices) == 3 * len(approved) > 0
+    for order in approved:
+        entry, stop, target = (prices[f"{FIRST}:{order['symbol']}:{leg}"] for leg in ("entry", "stop", "target"))
+        assert (stop < entry < target) if order["direction"] == "LONG" else (stop > entry > target)
 
 
 def test_every_rejection_has_its_reason(morning: Morning) -> None:
-    assert morning.first.frames["quality_filter"].query("not passed")["reason"].str.len().min() > 0
-    assert morning.first.frames["sized_orders"].query("not approved")["reason"].str.len().min() > 0
+    rejected = [row for row in records(morning.first.frames["quality_filter"]) if not row["passed"]]
+    rejected += [row for row in records(morning.first.frames["sized_orders"]) if not row["approved"]]
+    assert len(rejected) > 10
+    assert all(isinstance(row["reason"], str) and row["reason"] for row in rejected)
 
 
 def test_the_same_slot_run_twice_sends_nothing_the_second_time(morning: Morning) -> None:
@@ -101,8 +109,9 @@ def test_a_second_slot_opens_no_symbol_twice(morning: Morning) -> None:
     opened = set(morning.first.frames["executions"]["symbol"])
     sent = set(morning.second.frames["executions"].query("outcome == 'sent'")["symbol"])
     assert not opened & sent
-    refused = morning.second.frames["sized_orders"].query("not approved").set_index("symbol")["reason"]
-    assert refused.reindex(sorted(opened & set(refused.index))).notna().all()
+    scored_again = [row for row in records(morning.second.frames["sized_orders"]) if row["symbol"] in opened]
+    assert scored_again
+    assert all("already held or on order" in row["reason"] for row in scored_again)
 
 
 def test_the_broker_has_one_order_for_each_reference_that_was_sent(morning: Morning) -> None:
@@ -135,7 +144,7 @@ def test_what_was_observed_of_a_past_slot_is_not_recorded_again(morning: Morning
 
 
 def test_a_past_slot_that_was_never_observed_says_so(morning: Morning) -> None:
-    with pytest.raises(NotRecordedError, match=f"Slot {NEVER_OBSERVED} is over and its universe was never recorded"):
+    with pytest.raises(NotRecordedError, match=f"Slot {NEVER_OBSERVED} is over and was never observed"):
         run_slot(morning.settings, NEVER_OBSERVED)
 
 
@@ -160,7 +169,7 @@ def test_lineage_leads_from_an_order_to_the_bars_behind_it(morning: Morning) -> 
     expected = {"executions", "sized_orders", "scores", "indicators", "quality_filter", "bars", "quotes", "universe"}
     assert expected | {"account", "portfolio", "working_orders"} == set(chain["asset"])
     assert set(chain["slot"]) == {FIRST}
-    assert chain["data_hash"].notna().all()
+    assert all(chain["data_hash"])
 
 
 def test_every_version_is_kept_and_the_current_view_shows_the_latest(morning: Morning) -> None:
@@ -175,12 +184,17 @@ def test_every_version_is_kept_and_the_current_view_shows_the_latest(morning: Mo
         assert shown == newest.fetchall()
 
 
-def test_the_bars_of_the_second_slot_were_topped_up_and_not_fetched_again(morning: Morning) -> None:
+def test_of_the_stocks_seen_before_the_second_slot_adds_only_todays_bar(morning: Morning) -> None:
     with duckdb.connect(morning.published, read_only=True) as connection:
-        new = connection.execute("SELECT slot, count(*) FROM history.bars GROUP BY slot ORDER BY slot").fetchall()
-    first, second = dict(new)[FIRST], dict(new)[SECOND]
-    assert first > 20_000
-    assert second < first / 20
+        added = connection.execute(
+            """
+            SELECT symbol, count(*), bool_and(partial) FROM history.bars WHERE slot = ?
+            AND symbol IN (SELECT symbol FROM history.bars WHERE slot = ?) GROUP BY symbol
+            """,
+            [SECOND, FIRST],
+        ).fetchall()
+    assert len(added) > 80
+    assert {(count, partial) for _, count, partial in added} == {(1, True)}
 
 
 def test_a_reader_that_keeps_the_published_history_open_does_not_disturb_a_run(morning: Morning) -> None:
@@ -196,9 +210,9 @@ def test_a_reader_that_keeps_the_published_history_open_does_not_disturb_a_run(m
 
 
 def test_the_scores_explain_themselves(morning: Morning) -> None:
-    scores: pd.DataFrame = morning.first.frames["scores"]
-    assert (scores["key_signals"].map(len) == 10).all()
-    best = scores.iloc[0]
-    assert all({"name", "value", "contribution", "text"} == set(signal) for signal in best["key_signals"])
-    assert best["total_score"] >= best["opposite_score"]
-    assert set(scores["direction"]) == {"LONG", "SHORT"}
+    scores = records(morning.first.frames["scores"])
+    assert {score["direction"] for score in scores} == {"LONG", "SHORT"}
+    for score in scores:
+        assert len(score["key_signals"]) == 10
+        assert all(set(signal) == {"name", "value", "contribution", "text"} for signal in score["key_signals"])
+        assert score["total_score"] >= score["opposite_score"]

@@ -61,19 +61,20 @@ def executions(
 
 def brackets_of(sized_orders: pd.DataFrame, universe: pd.DataFrame) -> list[BracketOrder]:
     """The approved orders as brackets, in the order they were approved in."""
-    con_ids = universe.set_index("symbol")["con_id"]
+    con_ids = dict(zip(universe["symbol"], universe["con_id"], strict=True))
     return [
         BracketOrder(
-            order_ref=order.order_ref.removesuffix(":entry"),
-            symbol=order.symbol,
-            con_id=int(con_ids[order.symbol]),
-            direction=order.direction,
-            quantity=int(order.quantity),
-            entry=order.entry_price,
-            stop=order.stop_price,
-            target=order.target_price,
+            order_ref=order["order_ref"].removesuffix(":entry"),
+            symbol=order["symbol"],
+            con_id=con_ids[order["symbol"]],
+            direction=order["direction"],
+            quantity=order["quantity"],
+            entry=order["entry_price"],
+            stop=order["stop_price"],
+            target=order["target_price"],
         )
-        for order in sized_orders[sized_orders["approved"]].itertuples()
+        for order in sized_orders.to_dict("records")
+        if order["approved"]
     ]
 
 
@@ -116,10 +117,12 @@ def send(brackets: Sequence[BracketOrder], session: BrokerSession, slot_run: Slo
     journal = slot_run.journal
     decided = slot_run.history.latest("sized_orders", slot.key)
     plan_intents(brackets, journal, session.account, slot.key, decided.id if decided else 0)
+
+    def claim(order_ref: str, order_id: int) -> None:
+        journal.mark_sending(order_ref, session.client_id, order_id)
+
     reports = OrderDesk(session).place_brackets(
-        brackets,
-        on_sending=lambda order_ref, order_id: journal.mark_sending(order_ref, session.client_id, order_id),
-        on_event=lambda event: journal_word(event, journal),
+        brackets, on_sending=claim, on_event=lambda event: journal_word(event, journal)
     )
     journal_reports(reports, journal)
 

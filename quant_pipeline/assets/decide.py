@@ -69,6 +69,5 @@ def sized_orders(
 
 def session_progress(slot: Slot, quotes: pd.DataFrame) -> float:
     """Share of the session that had passed when the quotes were read, 0-1."""
-    observed_at = quotes["observed_at"].max()
-    at = slot.starts if pd.isna(observed_at) else observed_at.to_pydatetime()
-    return slot.session.progress(at)
+    observed = quotes["observed_at"].dropna().tolist()
+    return slot.session.progress(max(observed, default=slot.starts))

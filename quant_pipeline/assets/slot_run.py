@@ -133,8 +133,8 @@ class SlotRun:
         recorded = self.history.recorded(asset, slot.key)
         if recorded is None:
             raise NotRecordedError(
-                f"Slot {slot.key} is over and its {asset} was never recorded, so it cannot be observed any more; "
-                "run a slot that is going on."
+                f"Slot {slot.key} is over and was never observed (its {asset} is not recorded), which cannot be made up "
+                "for; run a slot that is going on."
             )
         materialization, frame = recorded
         return Observation(frame, recorded=materialization)

@@ -20,6 +20,7 @@ from quant_pipeline.errors import SlotError
 EXCHANGE = "XNYS"
 EXCHANGE_TIME = ZoneInfo("America/New_York")
 FIRST_DAY = dt.date(2010, 1, 4)
+ONE_DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def session_on(day: dt.date) -> Session | None:
     """The session of a calendar day, or None on a day without one."""
     calendar = _calendar()
     _check_covered(day)
-    label = pd.Timestamp(day)
+    label = _label(day)
     if not calendar.is_session(label):
         return None
     opens, closes = calendar.session_open_close(label)
@@ -65,14 +66,14 @@ def session_at(at: dt.datetime) -> Session | None:
 def previous_session(day: dt.date) -> Session:
     """The last session before a calendar day."""
     _check_covered(day)
-    label = _calendar().date_to_session(pd.Timestamp(day) - pd.Timedelta(days=1), direction="previous")
+    label = _calendar().date_to_session(_label(day - ONE_DAY), direction="previous")
     return _existing(label)
 
 
 def next_session(day: dt.date) -> Session:
     """The first session after a calendar day."""
     _check_covered(day)
-    label = _calendar().date_to_session(pd.Timestamp(day) + pd.Timedelta(days=1), direction="next")
+    label = _calendar().date_to_session(_label(day + ONE_DAY), direction="next")
     return _existing(label)
 
 
@@ -82,7 +83,11 @@ def sessions_between(first: dt.date, last: dt.date) -> list[dt.date]:
         return []
     _check_covered(first)
     _check_covered(last)
-    return [label.date() for label in _calendar().sessions_in_range(pd.Timestamp(first), pd.Timestamp(last))]
+    return [label.date() for label in _calendar().sessions_in_range(_label(first), _label(last))]
+
+
+def _label(day: dt.date) -> dt.datetime:
+    return dt.datetime(day.year, day.month, day.day)  # noqa: DTZ001 - exchange_calendars labels sessions without a zone
 
 
 def _existing(label: pd.Timestamp) -> Session:

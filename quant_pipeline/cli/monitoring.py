@@ -74,7 +74,7 @@ def _live_panel(broker: BrokerSession, settings: Settings) -> Panel:
     )
     at = now.astimezone(EXCHANGE_TIME)
     return Panel(
-        row_of(metrics.to_frame(pd.Timestamp(now))),
+        row_of(metrics.to_frame(now)),
         f"Account {broker.account}, {at:%Y-%m-%d %H:%M:%S} in exchange time",
     )
 

@@ -6,6 +6,7 @@ Rendering only, with rich: everything here takes figures that others computed an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from rich.text import Text
 from quant_pipeline.cli.run_slot import Funnel, SlotReport
 
 BAR_WIDTH = 36
+NAMES_AND_FIGURES = re.compile(r"\b[A-Z]{1,5}\b|-?\$?[\d,.]*\d")
 FUNNEL_STEPS = (
     ("scanned", "most active stocks"),
     ("quoted", "two-sided quote"),
@@ -45,9 +47,9 @@ def funnel_panel(report: SlotReport) -> RenderableType:
 def rejections_table(report: SlotReport) -> RenderableType:
     """Why stocks fell out, with how many, over all stages."""
     reasons = [
-        *_reasons("filter", report.frames["quality_filter"].query("not passed")["reason"]),
-        *_reasons("risk", report.frames["sized_orders"].query("not approved")["reason"]),
-        *_reasons("sending", report.frames["executions"].query("outcome == 'refused'")["reason"]),
+        *_reasons("filter", report.frames["quality_filter"]),
+        *_reasons("risk", report.frames["sized_orders"]),
+        *_reasons("sending", report.frames["executions"].query("outcome == 'refused'")),
     ]
     if not reasons:
         return Text("Nothing was rejected.", style="dim")
@@ -90,9 +92,15 @@ def bracket_table(legs: pd.DataFrame) -> RenderableType:
     table = Table(title=f"One bracket of them: {symbol}", title_justify="left", box=None, padding=(0, 1))
     for name in ("leg", "action", "type", "price", "shares", "status", "permanent id"):
         table.add_column(name, justify="right" if name in {"price", "shares", "permanent id"} else "left")
-    for leg in legs.itertuples():
+    for leg in legs.to_dict("records"):
         table.add_row(
-            leg.leg, leg.action, leg.order_type, f"{leg.price:,.2f}", str(leg.quantity), leg.status, str(leg.perm_id)
+            leg["leg"],
+            leg["action"],
+            leg["order_type"],
+            f"{leg['price']:,.2f}",
+            str(leg["quantity"]),
+            leg["status"],
+            str(leg["perm_id"]),
         )
     return table
 
@@ -116,11 +124,13 @@ def _positions_table(positions: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _reasons(stage: str, reasons: pd.Series) -> Iterable[tuple[str, str, str]]:
-    alike = reasons.str.replace(r"\b[A-Z]{1,5}\b|-?\$?[\d,.]*\d", "#", regex=True)
-    grouped = reasons.groupby(alike)
-    for _, group in sorted(grouped, key=lambda item: -len(item[1])):
-        yield stage, str(len(group)), str(group.iloc[0]) + (", and alike" if group.nunique() > 1 else "")
+def _reasons(stage: str, frame: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
+    """Reasons that differ in names and figures only are counted as one; the first stands for them."""
+    alike: dict[str, list[str]] = {}
+    for reason in frame["reason"].dropna():
+        alike.setdefault(NAMES_AND_FIGURES.sub("#", reason), []).append(reason)
+    for group in sorted(alike.values(), key=len, reverse=True):
+        yield stage, str(len(group)), group[0] + (", and alike" if len(set(group)) > 1 else "")
 
 
 def _bar(count: int, funnel: Funnel) -> Text:

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from quant_pipeline.automation.dagster_home import open_instance
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, next_session
@@ -127,14 +129,18 @@ def _report(
     quotes, scores = frames["quotes"], frames["scores"]
     funnel = Funnel(
         scanned=len(frames["universe"]),
-        quoted=int((quotes["bid"].notna() & quotes["ask"].notna()).sum()),
-        passed_quality=int(frames["quality_filter"]["passed"].sum()),
+        quoted=len(quotes.dropna(subset=["bid", "ask"])),
+        passed_quality=_count(frames["quality_filter"]["passed"]),
         scored=len(scores),
-        above_threshold=int((scores["total_score"] >= settings.scoring.threshold).sum()),
-        approved=int(frames["sized_orders"]["approved"].sum()),
-        orders_sent=int((frames["executions"]["outcome"] == "sent").sum()),
+        above_threshold=_count(scores["total_score"] >= settings.scoring.threshold),
+        approved=_count(frames["sized_orders"]["approved"]),
+        orders_sent=_count(frames["executions"]["outcome"] == "sent"),
     )
     return SlotReport(slot.key, result.run_id, funnel, _timings(instance, result.run_id), frames)
+
+
+def _count(flags: ArrayLike) -> int:
+    return int(np.count_nonzero(flags))
 
 
 def _timings(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:

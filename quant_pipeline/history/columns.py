@@ -106,7 +106,7 @@ def table_hash(asset: str, table: pa.Table) -> str:
     for column in columns_of(asset):
         values = table[column.name].combine_chunks()
         if values.null_count < len(values):
-            digest.update(f"\0{column.name}:{column.arrow}\0".encode())
+            digest.update(f"\0{column.name}:{column.sql}\0".encode())
             for part in _bytes(column, values):
                 digest.update(part)
     return digest.hexdigest()[:HASH_DIGITS]

@@ -207,6 +207,11 @@ class OrderJournal:
         """The orders planned in a slot, as they were planned."""
         return self._select("WHERE slot = ? ORDER BY rowid", slot)
 
+    def count(self) -> int:
+        """How many intents are journaled."""
+        with self._read() as connection:
+            return connection.execute("SELECT count(*) FROM intents").fetchone()[0]
+
     def open_intents(self, account: str) -> list[JournaledOrder]:
         """The orders of an account that may still be sent or filled, oldest first."""
         marks = ", ".join("?" * len(OPEN_STATES))

@@ -141,6 +141,21 @@ class History:
             table = _read_rows(connection, materialization)
         return materialization, to_frame(asset, table)
 
+    def newest(self, asset: str) -> tuple[Materialization, pd.DataFrame] | None:
+        """The materialization of an asset that was made last, of whatever slot, with its frame."""
+        with self._file.transaction() as connection:
+            found = _materializations(connection, "WHERE asset = ? ORDER BY id DESC LIMIT 1", [asset])
+            if not found:
+                return None
+            table = _read_rows(connection, found[0])
+        return found[0], to_frame(asset, table)
+
+    def count(self) -> int:
+        """How many materializations are recorded."""
+        with self._file.transaction() as connection:
+            row = connection.execute("SELECT count(*) FROM lineage.materializations").fetchone()
+        return row[0] if row else 0
+
     def kept_bars(self, source: str, slot: str) -> pd.DataFrame:
         """The newest bar of every symbol and date that ``source`` had given up to and including ``slot``."""
         with self._file.transaction() as connection:

@@ -183,11 +183,10 @@ def _scales(daily: BarsFile, minutes: BarsFile) -> dict[str, float]:
 
     A broker of that time would have served the days on the scale of the trades, which is the minutes'.
     """
-    scales = {}
-    for symbol in sorted(daily.rows.keys() & minutes.rows.keys()):
-        ratio = _median_ratio(daily, minutes, symbol)
-        if ratio is not None and abs(ratio - 1) > ADJUSTMENT_TOLERANCE:
-            scales[symbol] = ratio
+    ratios = {
+        symbol: _median_ratio(daily, minutes, symbol) for symbol in sorted(daily.rows.keys() & minutes.rows.keys())
+    }
+    scales = {symbol: ratio for symbol, ratio in ratios.items() if abs(ratio - 1) > ADJUSTMENT_TOLERANCE}
     if scales:
         LOG.warning(
             "The bars of %s and %s are adjusted differently, so the daily bars of these are multiplied: %s.",
@@ -198,13 +197,13 @@ def _scales(daily: BarsFile, minutes: BarsFile) -> dict[str, float]:
     return scales
 
 
-def _median_ratio(daily: BarsFile, minutes: BarsFile, symbol: str) -> float | None:
-    """Last close of the minutes over the daily close, the median of the days that both files have."""
+def _median_ratio(daily: BarsFile, minutes: BarsFile, symbol: str) -> float:
+    """Last close of the minutes over the daily close, the median of the days that both files have; 1 without any."""
     days = minutes.times[minutes.rows[symbol]] // MINUTES_A_DAY
     last = np.flatnonzero(np.append(days[1:] != days[:-1], True))
     _, in_daily, in_minutes = np.intersect1d(daily.times[daily.rows[symbol]], days[last], return_indices=True)
     if not len(in_daily):
-        return None
+        return 1.0
     daily_close = daily.prices[3, daily.rows[symbol]][in_daily]
     return float(np.median(minutes.prices[3, minutes.rows[symbol]][last[in_minutes]] / daily_close))
 

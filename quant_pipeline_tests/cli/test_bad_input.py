@@ -86,7 +86,7 @@ def test_an_unknown_slot_is_wrong_usage(quant_pipeline: Run, home: Path, slot: s
 
 
 def test_a_slot_that_was_never_observed_fails_with_one_sentence(quant_pipeline: Run) -> None:
-    assert_refused(quant_pipeline("run", "--slot", "2019-03-05T10:15", "--json"), 1, "never recorded")
+    assert_refused(quant_pipeline("run", "--slot", "2019-03-05T10:15", "--json"), 1, "is over and was never observed")
 
 
 def test_a_missing_bars_file_is_named(quant_pipeline: Run, tmp_path: Path) -> None:

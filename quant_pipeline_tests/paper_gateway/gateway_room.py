@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ib_insync import IB, Stock
@@ -106,7 +106,8 @@ def connected(port: int, client_id: int = 1, *, read_only: bool = False) -> Iter
     try:
         yield ib
     finally:
-        ib.disconnect()
+        with suppress(OSError):  # the gateway may be gone, killed on purpose
+            ib.disconnect()
 
 
 def _give_this_thread_a_loop() -> None:

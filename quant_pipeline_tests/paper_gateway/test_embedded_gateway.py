@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def bought(ib: IB) -> list[Trade]:
     return trades
 
 
+def until_dead(pid: int) -> None:
+    """Wait for a killed process; its sockets may close before it is gone."""
+    deadline = time.monotonic() + 10
+    while is_alive(pid):
+        assert time.monotonic() < deadline, "it did not die"
+        time.sleep(0.01)
+
+
 def is_alive(pid: int) -> bool:
     return embedded._is_alive(pid)
 
@@ -85,6 +94,7 @@ def test_kill_9_loses_nothing_and_a_book_goes_on_under_a_later_clock(settings: S
         until(ib, lambda: len(acknowledged(burst)) >= 20)
         os.kill(first.pid, signal.SIGKILL)
         until_closed(ib)
+    until_dead(first.pid)
     assert running(settings.home) is None
 
     second = ensure_running(settings, at=at("11:30"), bars=bars)

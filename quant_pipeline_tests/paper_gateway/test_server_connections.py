@@ -165,7 +165,7 @@ def test_an_order_that_cannot_be_written_is_never_acknowledged_and_ends_the_gate
                 until(ib, lambda: not ib.isConnected())
             acknowledged = {trade.order.orderId for trade in trades if trade.orderStatus.permId}
         kept = {order.order_id for order in room.book.live.values()}
-        assert acknowledged == kept
+        assert acknowledged <= kept
         assert len(kept) < 100
         with pytest.raises(QuantPipelineError, match="cannot be written"):
             room.wait_failed()
