@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from quant_pipeline.paper_gateway import account_answers, market_answers, order_answers, reference_answers, replies
-from quant_pipeline.paper_gateway.market import Quote
-from quant_pipeline.paper_gateway.replies import Message
-from quant_pipeline.paper_gateway.request_readers import read
-from quant_pipeline.paper_gateway.requests import (
+from quant_pipeline.paper_gateway.answers import account_answers, market_answers, order_answers, reference_answers
+from quant_pipeline.paper_gateway.markets.market import Quote
+from quant_pipeline.paper_gateway.protocol import replies
+from quant_pipeline.paper_gateway.protocol.replies import Message
+from quant_pipeline.paper_gateway.protocol.request_readers import read
+from quant_pipeline.paper_gateway.protocol.requests import (
     AccountSummary,
     Ignored,
     NotImitated,
@@ -27,8 +28,15 @@ from quant_pipeline.paper_gateway.requests import (
     StartApi,
     Subscribe,
 )
-from quant_pipeline.paper_gateway.wire import FieldError, FrameBuffer, WireError, encode, frame, negotiated_version
-from quant_pipeline.paper_gateway.wire_times import handshake_text
+from quant_pipeline.paper_gateway.protocol.wire import (
+    FieldError,
+    FrameBuffer,
+    WireError,
+    encode,
+    frame,
+    negotiated_version,
+)
+from quant_pipeline.paper_gateway.protocol.wire_times import handshake_text
 
 if TYPE_CHECKING:
     from quant_pipeline.paper_gateway.server import PaperGateway

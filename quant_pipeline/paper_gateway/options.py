@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant_pipeline.paper_gateway.market import Market
-from quant_pipeline.paper_gateway.synthetic_market import DEFAULT_SEED, SyntheticMarket
+from quant_pipeline.paper_gateway.markets.market import Market
+from quant_pipeline.paper_gateway.markets.synthetic_market import DEFAULT_SEED, SyntheticMarket
 from quant_pipeline.settings import EMBEDDED_CAPITAL
 
 
@@ -50,7 +50,7 @@ def build_market(options: GatewayOptions) -> Market:
     """
     if options.bars is not None:
         # Imported here, since only a replay needs the readers of Parquet files, which take a while to load.
-        from quant_pipeline.paper_gateway.replayed_market import ReplayedMarket
+        from quant_pipeline.paper_gateway.markets.replayed_market import ReplayedMarket
 
         return ReplayedMarket(options.bars, options.minute_bars)
     return SyntheticMarket(options.seed)

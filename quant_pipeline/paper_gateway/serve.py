@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from quant_pipeline.errors import UsageError
-from quant_pipeline.paper_gateway.book import Book
+from quant_pipeline.paper_gateway.exchange.book import Book
 from quant_pipeline.paper_gateway.gateway_clock import GatewayClock
 from quant_pipeline.paper_gateway.options import GatewayOptions, account_of, book_path, build_market
 from quant_pipeline.paper_gateway.server import HOST, PaperGateway, claimed_port

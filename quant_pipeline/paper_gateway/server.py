@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from quant_pipeline.errors import QuantPipelineError, UsageError
-from quant_pipeline.paper_gateway import account_answers, market_answers, order_answers
-from quant_pipeline.paper_gateway.account_values import Accountant
-from quant_pipeline.paper_gateway.book import Book
+from quant_pipeline.paper_gateway.answers import account_answers, market_answers, order_answers
 from quant_pipeline.paper_gateway.client_session import ClientSession
+from quant_pipeline.paper_gateway.exchange.account_values import Accountant
+from quant_pipeline.paper_gateway.exchange.book import Book
+from quant_pipeline.paper_gateway.exchange.order_desk import OrderDesk
+from quant_pipeline.paper_gateway.exchange.order_events import Charged, Executed, OrderEvent, OrderReported, Told
 from quant_pipeline.paper_gateway.gateway_clock import Clock
-from quant_pipeline.paper_gateway.market import Market
-from quant_pipeline.paper_gateway.order_desk import OrderDesk
-from quant_pipeline.paper_gateway.order_events import Charged, Executed, OrderEvent, OrderReported, Told
-from quant_pipeline.paper_gateway.securities import Securities
+from quant_pipeline.paper_gateway.markets.market import Market
+from quant_pipeline.paper_gateway.protocol.securities import Securities
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ib_insync import IB, Stock
 
-from quant_pipeline.paper_gateway.book import Book
+from quant_pipeline.paper_gateway.exchange.book import Book
 from quant_pipeline.paper_gateway.gateway_clock import ManualClock
 from quant_pipeline.paper_gateway.options import account_of
 from quant_pipeline.paper_gateway.server import PaperGateway

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, sessions_between
-from quant_pipeline.paper_gateway.market import Instrument, MarketBar, PriceRange, Quote
+from quant_pipeline.paper_gateway.markets.market import Instrument, MarketBar, PriceRange, Quote
 
 EXCHANGES = ("NASDAQ", "NYSE")
 TUESDAY = dt.date(2018, 2, 20)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from quant_pipeline.errors import QuantPipelineError, UsageError
-from quant_pipeline.paper_gateway.book import FIRST_PERM_ID, Book
-from quant_pipeline.paper_gateway.orders import Action, Order, OrderTerms, OrderType, Status, TimeInForce
+from quant_pipeline.paper_gateway.exchange.book import FIRST_PERM_ID, Book
+from quant_pipeline.paper_gateway.exchange.orders import Action, Order, OrderTerms, OrderType, Status, TimeInForce
 from quant_pipeline_tests.paper_gateway.scripted_market import at
 
 

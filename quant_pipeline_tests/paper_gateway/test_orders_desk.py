@@ -8,11 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from quant_pipeline.paper_gateway.account_values import Accountant
-from quant_pipeline.paper_gateway.book import Book
-from quant_pipeline.paper_gateway.order_desk import OrderDesk
-from quant_pipeline.paper_gateway.order_events import Charged, Executed, OrderEvent, OrderReported, OrderRequest, Told
-from quant_pipeline.paper_gateway.orders import Action, Execution, Order, OrderTerms, OrderType, Status, TimeInForce
+from quant_pipeline.paper_gateway.exchange.account_values import Accountant
+from quant_pipeline.paper_gateway.exchange.book import Book
+from quant_pipeline.paper_gateway.exchange.order_desk import OrderDesk
+from quant_pipeline.paper_gateway.exchange.order_events import (
+    Charged,
+    Executed,
+    OrderEvent,
+    OrderReported,
+    OrderRequest,
+    Told,
+)
+from quant_pipeline.paper_gateway.exchange.orders import (
+    Action,
+    Execution,
+    Order,
+    OrderTerms,
+    OrderType,
+    Status,
+    TimeInForce,
+)
 from quant_pipeline_tests.paper_gateway.scripted_market import ScriptedMarket, at
 
 WEDNESDAY = dt.date(2018, 2, 21)

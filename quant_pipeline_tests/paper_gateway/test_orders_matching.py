@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_pipeline.paper_gateway.market import PriceRange
-from quant_pipeline.paper_gateway.matching import first_touch, in_turn, on_grid, price_in_range, price_on_arrival
-from quant_pipeline.paper_gateway.orders import Action, Order, OrderTerms, OrderType, Status, TimeInForce
-from quant_pipeline.paper_gateway.portfolio import Portfolio, commission
+from quant_pipeline.paper_gateway.exchange.matching import (
+    first_touch,
+    in_turn,
+    on_grid,
+    price_in_range,
+    price_on_arrival,
+)
+from quant_pipeline.paper_gateway.exchange.orders import Action, Order, OrderTerms, OrderType, Status, TimeInForce
+from quant_pipeline.paper_gateway.exchange.portfolio import Portfolio, commission
+from quant_pipeline.paper_gateway.markets.market import PriceRange
 from quant_pipeline_tests.paper_gateway.scripted_market import ScriptedMarket, at
 
 

@@ -11,12 +11,12 @@ import pytest
 from ib_insync import ExecutionFilter, LimitOrder, MarketOrder, ScannerSubscription, StopOrder
 from ib_insync.contract import Stock
 
-from quant_pipeline.paper_gateway.book import Book
 from quant_pipeline.paper_gateway.client_session import ClientSession
+from quant_pipeline.paper_gateway.exchange.book import Book
 from quant_pipeline.paper_gateway.gateway_clock import ManualClock
-from quant_pipeline.paper_gateway.request_readers import READERS
+from quant_pipeline.paper_gateway.protocol.request_readers import READERS
+from quant_pipeline.paper_gateway.protocol.wire import GREETING, encode, frame
 from quant_pipeline.paper_gateway.server import PaperGateway
-from quant_pipeline.paper_gateway.wire import GREETING, encode, frame
 from quant_pipeline_tests.paper_gateway.scripted_market import ScriptedMarket, at
 from quant_pipeline_tests.paper_gateway.test_protocol_layouts import Mouth
 

@@ -11,14 +11,14 @@ from ib_insync.client import Client
 from ib_insync.decoder import Decoder
 from ib_insync.wrapper import Wrapper
 
-from quant_pipeline.paper_gateway import order_replies, replies
-from quant_pipeline.paper_gateway.market import Instrument
-from quant_pipeline.paper_gateway.order_requests import PlaceOrder
-from quant_pipeline.paper_gateway.orders import Action, Execution, OrderTerms, OrderType, Status, TimeInForce
-from quant_pipeline.paper_gateway.orders import Order as BookOrder
-from quant_pipeline.paper_gateway.replies import Message
-from quant_pipeline.paper_gateway.request_readers import read
-from quant_pipeline.paper_gateway.wire import UNSET, FrameBuffer, encode
+from quant_pipeline.paper_gateway.exchange.orders import Action, Execution, OrderTerms, OrderType, Status, TimeInForce
+from quant_pipeline.paper_gateway.exchange.orders import Order as BookOrder
+from quant_pipeline.paper_gateway.markets.market import Instrument
+from quant_pipeline.paper_gateway.protocol import order_replies, replies
+from quant_pipeline.paper_gateway.protocol.order_requests import PlaceOrder
+from quant_pipeline.paper_gateway.protocol.replies import Message
+from quant_pipeline.paper_gateway.protocol.request_readers import read
+from quant_pipeline.paper_gateway.protocol.wire import UNSET, FrameBuffer, encode
 from quant_pipeline_tests.paper_gateway.scripted_market import at
 
 VERSIONS = range(157, 177)

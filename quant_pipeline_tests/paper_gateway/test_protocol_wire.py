@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_pipeline.paper_gateway.wire import (
+from quant_pipeline.paper_gateway.protocol.wire import (
     GREETING,
     HIGHEST_VERSION,
     MAX_FRAME_BYTES,

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, sessions_between
 from quant_pipeline.errors import MarketDataFileError
-from quant_pipeline.paper_gateway.market import Market, Quote
-from quant_pipeline.paper_gateway.replayed_market import ReplayedMarket
+from quant_pipeline.paper_gateway.markets.market import Market, Quote
+from quant_pipeline.paper_gateway.markets.replayed_market import ReplayedMarket
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 needs_real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real market data are not beside the project")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quant_pipeline.automation.sessions import Session, session_on
-from quant_pipeline.paper_gateway.intraday_path import DayBar, tape_through
-from quant_pipeline.paper_gateway.session_tape import MINUTE, SessionTape
+from quant_pipeline.paper_gateway.markets.intraday_path import DayBar, tape_through
+from quant_pipeline.paper_gateway.markets.session_tape import MINUTE, SessionTape
 
 SECONDS = 390 * 60
 

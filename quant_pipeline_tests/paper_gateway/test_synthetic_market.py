@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, Session, session_on
 from quant_pipeline.errors import UsageError
-from quant_pipeline.paper_gateway.fictional_stocks import population
-from quant_pipeline.paper_gateway.market import Market, Quote
-from quant_pipeline.paper_gateway.synthetic_market import SyntheticMarket
-from quant_pipeline.paper_gateway.synthetic_prices import DailyPrices
+from quant_pipeline.paper_gateway.markets.fictional_stocks import population
+from quant_pipeline.paper_gateway.markets.market import Market, Quote
+from quant_pipeline.paper_gateway.markets.synthetic_market import SyntheticMarket
+from quant_pipeline.paper_gateway.markets.synthetic_prices import DailyPrices
 
 SEED = 7
 MINUTE = dt.timedelta(minutes=1)

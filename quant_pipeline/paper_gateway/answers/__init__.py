@@ -1,0 +1,1 @@
+"""What the gateway answers to each request, out of the market and the book."""

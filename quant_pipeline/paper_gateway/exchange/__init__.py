@@ -1,0 +1,1 @@
+"""The exchange behind the gateway: orders, matching, positions, cash, and the book that survives a restart."""
