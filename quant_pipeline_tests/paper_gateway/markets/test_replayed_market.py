@@ -19,7 +19,7 @@ from quant_pipeline.errors import MarketDataFileError
 from quant_pipeline.paper_gateway.markets.market import Market, Quote
 from quant_pipeline.paper_gateway.markets.replayed_market import ReplayedMarket
 
-REAL = Path(__file__).parents[2].parent / "shared" / "data"
+REAL = Path(__file__).parents[3].parent / "shared" / "data"
 needs_real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real market data are not beside the project")
 
 TUESDAY, WEDNESDAY = dt.date(2018, 2, 20), dt.date(2018, 2, 21)

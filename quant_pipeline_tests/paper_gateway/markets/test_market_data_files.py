@@ -14,7 +14,7 @@ import pytest
 from quant_pipeline.errors import MarketDataFileError
 from quant_pipeline.paper_gateway.markets.market_data_files import read_daily_bars, read_minute_bars
 
-REAL = Path(__file__).parents[2].parent / "shared" / "data"
+REAL = Path(__file__).parents[3].parent / "shared" / "data"
 needs_real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real market data are not beside the project")
 
 FIRST = dt.date(2018, 2, 20)

@@ -17,8 +17,8 @@ from quant_pipeline.paper_gateway.gateway_clock import ManualClock
 from quant_pipeline.paper_gateway.protocol.request_readers import READERS
 from quant_pipeline.paper_gateway.protocol.wire import GREETING, encode, frame
 from quant_pipeline.paper_gateway.server import PaperGateway
+from quant_pipeline_tests.paper_gateway.protocol.test_protocol_layouts import Mouth
 from quant_pipeline_tests.paper_gateway.scripted_market import ScriptedMarket, at
-from quant_pipeline_tests.paper_gateway.test_protocol_layouts import Mouth
 
 MESSAGES = 5_000
 WORDS = [
