@@ -1,6 +1,6 @@
 """What a year in the history costs: size of a slot, time of an append, of an as-of frame and of a publication.
 
-Appends generated slots (100 symbols, a session of 26) through the real path, and compares the beginning with the end.
+Appends generated slots (100 symbols, a session of 26) through the real path, and compares the last with a new history.
 Run it from the project's root: ``python benchmarks/history_year.py [--slots 500]``; a whole year is 6552 slots.
 """
 
@@ -30,6 +30,7 @@ SYMBOLS = 100
 POOL = 130
 BARS = 252
 SESSION = 26
+COMPARED = 10
 SOURCE = "DU1234567"
 FIRST_SESSION = dt.date(2026, 1, 5)
 SIGNALS = ("RSI 14", "MACD histogram", "Stochastic %K", "Z-score 20", "Bollinger %b", "Volume ratio", "CMF 20",
@@ -132,7 +133,8 @@ class Market:
             }),
             "working_orders": pd.DataFrame({
                 "perm_id": np.arange(90) + 1_000_000_000,
-                "order_ref": [f"{slot}:{name}:stop" for name in np.tile(held, 2)], "parent_perm_id": 0, "client_id": 18, "symbol": np.tile(held, 2), "action": "SELL", "order_type": "STP",
+                "order_ref": [f"{slot}:{name}:stop" for name in np.tile(held, 2)], "parent_perm_id": 0,
+                "client_id": 18, "symbol": np.tile(held, 2), "action": "SELL", "order_type": "STP",
                 "price": np.tile(price[:45], 2), "quantity": 10.0, "remaining": 10.0, "status": "PreSubmitted",
             }),
             "fills": pd.DataFrame({
@@ -194,7 +196,7 @@ class Market:
 def main() -> None:
     """Append the slots, print what they cost."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slots", type=int, default=500, help="slots to append; a year has 6552")
+    parser.add_argument("--slots", type=int, default=500, help="slots to append, more than 10; a year has 6552")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--publish-every", type=int, default=1, help="slots between publications")
     parser.add_argument("--home", type=Path, help="an empty directory to keep the result in")
@@ -204,49 +206,56 @@ def main() -> None:
 
 
 def run(home: Path, slots: int, seed: int, publish_every: int) -> None:
-    """Append ``slots`` slots below ``home`` and print sizes, times and their ratios."""
-    history, market = History(home), Market(seed)
-    sessions = pd.bdate_range(FIRST_SESSION, periods=slots // SESSION + 1)
+    """Append ``slots`` slots below ``home``; print sizes, and times beside those of a history that is new.
+
+    The two take turns with the same frames, so that what else the machine does weighs on both.
+    """
+    history, fresh, market = History(home / "long"), History(home / "fresh"), Market(seed)
+    sessions = [stamp.date() for stamp in pd.bdate_range(FIRST_SESSION, periods=slots // SESSION + 1)]
     took: dict[str, list[float]] = defaultdict(list)
-    keys: list[str] = []
+    took_fresh: dict[str, list[float]] = defaultdict(list)
     bars: list[Materialization] = []
     sizes = []
     for index in range(slots):
-        day = sessions[index // SESSION].date()
-        opens = dt.datetime.combine(day, dt.time(9, 30))
-        keys.append((opens + dt.timedelta(minutes=15) * (index % SESSION)).strftime("%Y-%m-%dT%H:%M"))
+        slot = _slot(sessions, index)
         if index % SESSION == 0 and index:
-            market.next_session(day)
+            market.next_session(sessions[index // SESSION])
         market.next_slot()
-        inputs: list[int] = []
-        for asset, frame in market.frames(keys[-1], dt.datetime(2026, 1, 5, 15, tzinfo=dt.UTC)).items():
-            call = partial(_append, history, asset, frame, keys[-1], inputs)
-            made = _timed(took[asset], call)
-            inputs.append(made.id)
+        for asset, frame in market.frames(slot, dt.datetime(2026, 1, 5, 15, tzinfo=dt.UTC)).items():
+            made = _timed(took[asset], partial(_append, history, asset, frame, slot))
             if asset == "bars":
                 bars.append(made)
+            if slots - index <= COMPARED:
+                _timed(took_fresh[asset], partial(_append, fresh, asset, frame, slot))
         if (index + 1) % publish_every == 0:
             _timed(took["publish"], history.publish)
-        sizes.append(_size(home))
-    history.publish()
-    print(f"{slots} slots, {_size(home) / 1e6:.1f} MB")
+            if slots - index <= COMPARED:
+                _timed(took_fresh["publish"], fresh.publish)
+        sizes.append(history.published.stat().st_size if history.published.exists() else 0)
     half = slots // 2
-    print(f"a slot of the second half: {(sizes[-1] - sizes[half]) / (slots - 1 - half) / 1e3:.1f} kB (limit 100)")
-    window = min(100, slots // 2)
-    for name, times in took.items():
-        start, end = (statistics.median(part) * 1e3 for part in (times[1 : window + 1], times[-window:]))
-        print(f"{name:16} {start:7.1f} ms at the start, {end:7.1f} ms at the end, ratio {end / start:.2f}")
+    print(f"{slots} slots, {sizes[-1] / 1e6:.1f} MB")
+    print(f"a slot of the second half takes {(sizes[-1] - sizes[half]) / (slots - 1 - half) / 1e3:.1f} kB (limit 100)")
+    for name, times in took_fresh.items():
+        # The first slot of a new history stores a year of bars.
+        new, old = (statistics.median(part[1 - COMPARED :]) * 1e3 for part in (times, took[name]))
+        print(f"{name:16} {old:7.1f} ms, in a new history {new:7.1f} ms, ratio {old / new:.2f}")
     for made in (bars[0], bars[half], bars[-1]):
         reading: list[float] = []
         for _ in range(5):
             _timed(reading, partial(history.frame, made.id))
-        print(f"as-of bars of {made.slot}: {statistics.median(reading) * 1e3:.1f} ms (limit 200)")
+        print(f"bars as of {made.slot}: {statistics.median(reading) * 1e3:.1f} ms (limit 200)")
 
 
-def _append(history: History, asset: str, frame: pd.DataFrame, slot: str, inputs: list[int]) -> Materialization:
+def _slot(sessions: list[dt.date], index: int) -> str:
+    opens = dt.datetime.combine(sessions[index // SESSION], dt.time(9, 30))
+    return (opens + dt.timedelta(minutes=15) * (index % SESSION)).strftime("%Y-%m-%dT%H:%M")
+
+
+def _append(history: History, asset: str, frame: pd.DataFrame, slot: str) -> Materialization:
     return history.append(
-        asset, frame.reindex(columns=list(FRAMES[asset].columns)), slot=slot, run_id=f"run-of-{slot}", code_version="1", settings_hash="0123456789abcdef",
-        inputs=inputs[-4:], started_at=dt.datetime.now(dt.UTC), source=SOURCE if asset == "bars" else None,
+        asset, frame.reindex(columns=list(FRAMES[asset].columns)), slot=slot, run_id=f"run-of-{slot}",
+        code_version="1", settings_hash="0123456789abcdef", inputs=(), started_at=dt.datetime.now(dt.UTC),
+        source=SOURCE if asset == "bars" else None,
     )  # fmt: skip
 
 
@@ -255,10 +264,6 @@ def _timed(into: list[float], work: Callable[[], Result]) -> Result:
     result = work()
     into.append(time.perf_counter() - began)
     return result
-
-
-def _size(home: Path) -> int:
-    return (home / "history.duckdb").stat().st_size if (home / "history.duckdb").exists() else 0
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
 """Quotes of the universe: what the market shows for each stock now.
 
-A snapshot cannot carry the shortable tick (IB answers 321), so each stock is subscribed to and cancelled again: two
-messages a symbol, in batches under the account's market data lines. What a quote must look like to be traded on is
-decided by the quality filter, not here: a stock the broker says nothing about gets a row of missing values. Sizes and
-volumes are taken as shares, which is what TWS sends unless its option to send lots is switched on.
+A snapshot cannot carry the shortable tick (IB answers 321), so each stock is subscribed to, in batches under the
+account's market data lines. A batch is cancelled to make room for the next; the last one is left to end with the
+session, which saves a message a symbol, and is cancelled only when quotes are read again over the same session.
+
+What a quote must look like to be traded on is decided by the quality filter, not here: a stock the broker says nothing
+about gets a row of missing values. Sizes and volumes are taken as shares, which is what TWS sends unless its option to
+send lots is switched on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import datetime as dt
 import math
 import time
@@ -122,6 +126,9 @@ def _read_batch(
 ) -> tuple[list[Line], ClockReading]:
     async def read(ib: IB) -> tuple[list[Line], ClockReading]:
         batch = Batch()
+        for contract in session.open_lines:
+            ib.cancelMktData(contract)
+        session.open_lines = []
         with session.wire.heard_by(batch.refuse):
             for symbol, con_id in stocks:
                 _subscribe(ib, batch, symbol, int(con_id))
@@ -129,12 +136,10 @@ def _read_batch(
             with contextlib.suppress(TimeoutError):  # what has not come by then is missing
                 await asyncio.wait_for(batch.settled.wait(), settings.quote_seconds)
             ended = await session.clock_reading(ib)
-            for line in batch.lines:
-                if line.open:
-                    ib.cancelMktData(line.contract)
-            await session.drained()
+        session.open_lines = [line.contract for line in batch.lines if line.open]
         for line in batch.lines:
             line.quoted_at = _broker_time(line, began, ended)
+            line.ticker = copy.copy(line.ticker)  # the line stays open, and what comes later is not this reading
         return batch.lines, ended
 
     pace = settings.messages_per_second

@@ -20,7 +20,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Self, TypeVar
 
-from quant_pipeline.broker.client_library import IB, RequestError
+from quant_pipeline.broker.client_library import IB, Contract, RequestError
 from quant_pipeline.broker.error_codes import CLIENT_ID_IN_USE, LINK_LOST, LINK_RESTORED
 from quant_pipeline.broker.wire import ErrorMessage, Message, Wire
 from quant_pipeline.errors import BrokerError
@@ -98,6 +98,7 @@ class BrokerSession:
         self.port = port
         self.client_id = settings.ib_client_id + role.client_id_offset
         self.errors: list[ErrorMessage] = []
+        self.open_lines: list[Contract] = []
         self._one_at_a_time = threading.RLock()
         self._link_lost = False
         self._clock: ClockReading | None = None

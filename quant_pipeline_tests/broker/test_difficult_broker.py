@@ -260,6 +260,7 @@ def test_delayed_quotes_are_shown_but_not_dated() -> None:
         ]
 
     with scripted_broker({MARKET_DATA: answer}) as server, connect(server.settings(), Role.OBSERVE) as session:
+        read_quotes(session, UNIVERSE, session.settings.broker)
         quotes = read_quotes(session, UNIVERSE, session.settings.broker).set_index("symbol")
         cancels = [fields for fields in server.received if fields[0] == CANCEL_MARKET_DATA]
     assert quotes.loc["AAPL", ["bid", "ask", "last", "volume"]].tolist() == [150.24, 150.26, 150.25, 123456]

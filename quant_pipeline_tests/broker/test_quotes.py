@@ -46,14 +46,14 @@ def test_quotes_are_dated_by_the_brokers_clock(reading: BrokerSession, universe:
     assert before.date() == dt.date(2026, 11, 20)
 
 
-def test_a_batch_costs_two_messages_a_symbol_and_a_look_at_the_clock_before_and_after(
+def test_a_reading_costs_a_message_a_symbol_and_a_look_at_the_clock_before_and_after(
     reading: BrokerSession, universe: pd.DataFrame, sent_messages: Callable[[BrokerSession], list[str]]
 ) -> None:
     messages = sent_messages(reading)
     read_quotes(reading, universe, reading.settings.broker)
     kinds = [message.split("\0")[0] for message in messages]
-    assert (kinds.count("1"), kinds.count("2"), kinds.count("49")) == (100, 100, 2)
-    assert len(kinds) == 202
+    assert (kinds.count("1"), kinds.count("2"), kinds.count("49")) == (100, 0, 2)
+    assert len(kinds) == 102
 
 
 def test_never_more_lines_are_open_than_the_account_has(
@@ -61,13 +61,14 @@ def test_never_more_lines_are_open_than_the_account_has(
 ) -> None:
     messages = sent_messages(reading)
     settings = reading.settings.broker.model_copy(update={"market_data_lines": 30})
+    read_quotes(reading, universe, settings)
     quotes = read_quotes(reading, universe, settings)
     lines, most = 0, 0
     for message in messages:
         kind = message.split("\0")[0]
         lines += {"1": 1, "2": -1}.get(kind, 0)
         most = max(most, lines)
-    assert (most, lines) == (30, 0)
+    assert (most, lines) == (30, 10)
     assert list(quotes["symbol"]) == list(universe["symbol"])
 
 
