@@ -49,8 +49,11 @@ def test_entries_are_at_prices_that_traded_around_the_slot(
 ) -> None:
     starts = pd.Timestamp(slot)
     around = minutes[(minutes["ts"] >= starts) & (minutes["ts"] < starts + pd.Timedelta(minutes=15))]
-    low = {symbol: float(group["low"].min()) for symbol, group in around.groupby("symbol")}
-    high = {symbol: float(group["high"].max()) for symbol, group in around.groupby("symbol")}
+    low: dict[str, float] = {}
+    high: dict[str, float] = {}
+    for symbol, lowest, highest in zip(around["symbol"], around["low"], around["high"], strict=True):
+        low[symbol] = min(float(lowest), low.get(symbol, float("inf")))
+        high[symbol] = max(float(highest), high.get(symbol, 0.0))
     scores = week[slot].frames["scores"].to_dict("records")
     assert len(scores) > 80
     for score in scores:
