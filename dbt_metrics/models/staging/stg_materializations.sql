@@ -1,0 +1,6 @@
+select
+    materialization_id,
+    asset,
+    slot
+
+from {{ source('lineage', 'latest') }}

@@ -1,0 +1,8 @@
+select
+    slot || ':' || symbol as slot_symbol,
+    slot,
+    symbol,
+    direction,
+    total_score
+
+from {{ source('current', 'scores') }}

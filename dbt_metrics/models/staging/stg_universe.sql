@@ -1,0 +1,7 @@
+select
+    slot || ':' || symbol as slot_symbol,
+    slot,
+    symbol,
+    rank
+
+from {{ source('current', 'universe') }}
