@@ -11,7 +11,7 @@ share, sizes and volumes are shares, percentages are 0-100.
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 import pandas as pd
 import pandera.pandas as pa
@@ -287,7 +287,7 @@ def validate(asset: str, frame: pd.DataFrame) -> pd.DataFrame:
     try:
         return FRAMES[asset].validate(frame.reset_index(drop=True))
     except (SchemaError, SchemaErrors) as error:
-        raise HistoryError(f"The frame of {asset} does not keep its contract: {_first_line(error)}.") from error
+        raise HistoryError(f"The frame of {asset} does not keep its contract: {_what_broke(error)}.") from error
 
 
 def empty(asset: str) -> pd.DataFrame:
@@ -295,5 +295,8 @@ def empty(asset: str) -> pd.DataFrame:
     return validate(asset, pd.DataFrame({name: [] for name in FRAMES[asset].columns}))
 
 
-def _first_line(error: Any) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
+def _what_broke(error: SchemaError | SchemaErrors) -> str:
+    """The first thing that is wrong, in one line."""
+    first = error.schema_errors[0] if isinstance(error, SchemaErrors) else error
+    text = re.sub(r"DataFrameSchema \{.*", "its schema", str(first), flags=re.DOTALL)
+    return " ".join(text.split()).rstrip(".")

@@ -43,7 +43,6 @@ _BARS_END = (
     ("live", "BOOLEAN", "Partial, and no final bar of the date had been seen; not live is final in this sense"),
     ("gone", "BOOLEAN", "The broker no longer gave this bar; its other values are missing"),
 )
-
 _BARS_MARKS = tuple(name for name, _, _ in _BARS_END)
 
 _LINEAGE = (
@@ -65,7 +64,7 @@ _LINEAGE = (
         first_date DATE NOT NULL, last_date DATE NOT NULL, live_from DATE, rows INTEGER NOT NULL)""",
 )
 _NEWEST_BARS = "SELECT source, symbol, date, max(materialization_id) AS materialization_id FROM main.bars GROUP BY ALL"
-_BARS_AS_OF = """CREATE MACRO main.bars_as_of(as_of_slot) AS TABLE
+_BARS_AS_OF = """CREATE OR REPLACE MACRO main.bars_as_of(as_of_slot) AS TABLE
     WITH seen AS (
         SELECT bars_frames.* FROM main.bars_frames SEMI JOIN (
             SELECT max_by(id, (slot, id)) AS materialization_id FROM lineage.materializations
@@ -181,7 +180,9 @@ def _follow_frames(connection: DuckDBPyConnection) -> None:
         for name, _, description in missing:
             _comment(connection, f'COLUMN main."{asset}"."{name}"', description)
         _create_view(connection, asset)
-    connection.execute(_BARS_AS_OF.replace("CREATE MACRO", "CREATE OR REPLACE MACRO"))
+        if asset == BARS:
+            connection.execute(_BARS_AS_OF)
+            _comment(connection, "MACRO TABLE main.bars_as_of", "The bars frame that was the newest in a slot")
 
 
 def _create_view(connection: DuckDBPyConnection, asset: str) -> None:

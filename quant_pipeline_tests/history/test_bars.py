@@ -85,6 +85,12 @@ def test_a_split_changes_the_past_without_touching_what_was_seen(history: Histor
     pd.testing.assert_frame_equal(history.frame(made[1].id), after)
 
 
+def test_a_zero_that_changes_its_sign_is_a_change(history: History) -> None:
+    made = [record(history, bars_of(AAPL={"2026-11-19": close}), NOON) for close in (0.0, -0.0)]
+    for materialization in made:
+        assert data_hash("bars", history.frame(materialization.id)) == materialization.data_hash
+
+
 def test_two_accounts_never_mix(history: History) -> None:
     paper = bars_of(AAPL={"2026-11-19": 10.0, "2026-11-20*": 10.1})
     real = bars_of(AAPL={"2026-11-19": 250.0})
@@ -93,6 +99,22 @@ def test_two_accounts_never_mix(history: History) -> None:
     pd.testing.assert_frame_equal(history.frame(made[1].id), real)
     pd.testing.assert_frame_equal(history.kept_bars(REAL, NOON), real)
     assert history.kept_bars("U0", NOON).empty
+
+
+def test_a_bar_that_two_accounts_agree_on_is_kept_for_both(history: History) -> None:
+    bars = bars_of(AAPL={"2026-11-19": 10.0, "2026-11-20*": 10.1})
+    record(history, bars, MORNING, PAPER)
+    record(history, bars, MORNING, REAL)
+    for source in (PAPER, REAL):
+        pd.testing.assert_frame_equal(history.kept_bars(source, NOON), bars)
+
+
+def test_a_final_bar_that_was_partial_again_in_between_is_final_for_people_too(history: History) -> None:
+    final, partial = bars_of(AAPL={"2026-11-19": 10.0}), bars_of(AAPL={"2026-11-19*": 10.0})
+    for slot, frame in ((MORNING, final), (NOON, partial), (NEXT, final)):
+        record(history, frame, slot)
+    with duckdb.connect(history.publish(), read_only=True) as reader:
+        assert reader.execute("SELECT partial FROM current.bars").fetchall() == [(False,)]
 
 
 def test_kept_bars_are_the_newest_known_up_to_the_slot(history: History) -> None:
