@@ -166,7 +166,7 @@ _FRAMES = st.dictionaries(st.sampled_from("ABC"), _SYMBOL_BARS, max_size=3)
 _READINGS = st.lists(st.tuples(_FRAMES, st.sampled_from([PAPER, REAL]), st.integers(9, 12)), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(readings=_READINGS)
 def test_whatever_the_broker_gives_in_whatever_order_every_frame_is_rebuilt(
     readings: list[tuple[dict[str, dict[int, tuple[float, bool]]], str, int]], tmp_path_factory: pytest.TempPathFactory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quant_pipeline.errors import HistoryError
@@ -16,7 +16,6 @@ from quant_pipeline_tests.history.recorded_frames import bars_of, frames_of, qua
 ASSETS = [asset for asset in FRAMES if asset != "bars"]
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.sampled_from(ASSETS).flatmap(lambda asset: st.tuples(st.just(asset), frames_of(asset))))
 def test_any_frame_survives_the_conversion_exactly(case: tuple[str, pd.DataFrame]) -> None:
     asset, frame = case

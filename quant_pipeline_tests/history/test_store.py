@@ -29,7 +29,7 @@ def history(tmp_path: Path) -> History:
     return History(tmp_path)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(case=st.sampled_from(ASSETS).flatmap(lambda asset: st.tuples(st.just(asset), frames_of(asset))))
 def test_any_frame_comes_back_exactly(shared_history: History, case: tuple[str, pd.DataFrame]) -> None:
     asset, frame = case

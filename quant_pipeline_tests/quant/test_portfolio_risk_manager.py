@@ -232,7 +232,7 @@ LIMITS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     wanted=st.lists(OFFER, max_size=12),
     held=st.lists(HELD, max_size=4),
