@@ -19,7 +19,7 @@ up: $(VENV)/.runtime
 	@$(BIN)/quant-pipeline up
 
 test: $(VENV)/.development
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.development
 	@$(BIN)/ruff format --check .

@@ -137,7 +137,8 @@ def test_a_slot_that_is_over_decides_the_same_and_sends_nothing(morning: Morning
 def test_what_was_observed_of_a_past_slot_is_not_recorded_again(morning: Morning) -> None:
     with duckdb.connect(morning.published, read_only=True) as connection:
         observed = connection.execute(
-            "SELECT count(*) FROM lineage.materializations WHERE run_id = ? AND asset IN ('universe', 'quotes', 'bars')",
+            "SELECT count(*) FROM lineage.materializations "
+            "WHERE run_id = ? AND asset IN ('universe', 'quotes', 'bars')",
             [morning.first_when_over.run_id],
         ).fetchone()
     assert observed == (0,)
@@ -216,3 +217,17 @@ def test_the_scores_explain_themselves(morning: Morning) -> None:
         assert len(score["key_signals"]) == 10
         assert all(set(signal) == {"name", "value", "contribution", "text"} for signal in score["key_signals"])
         assert score["total_score"] >= score["opposite_score"]
+
+
+def test_what_was_sent_while_a_slot_went_on_is_still_told_when_it_is_over(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, broker={"messages_per_second": 0})
+    try:
+        embedded.ensure_running(settings, at=datetime.fromisoformat(FIRST))
+        sent = run_slot(settings, FIRST).frames["executions"]
+        embedded.ensure_running(settings, at=datetime.fromisoformat(SECOND))
+        over = run_slot(settings, FIRST).frames["executions"]
+    finally:
+        embedded.stop(settings.home)
+    assert set(sent["outcome"]) == {"sent"}
+    assert set(over["outcome"]) == {"already_working"}
+    assert list(over["perm_id"]) == list(sent["perm_id"])

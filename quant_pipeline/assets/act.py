@@ -2,29 +2,43 @@
 
 Before anything is sent, everything the broker knows is read (open orders of all clients, executions, completed orders,
 positions); a read that fails ends the asset, since unknown is not empty. Only what the broker does not have is sent,
-and each intent is in the journal before it is on the wire. There is no retry policy here on purpose: a rerun reconciles
-first. The reasons not to send are in ``order_guards``, what the broker's words mean to the journal in
-``order_journaling``.
+and each intent is in the journal before it is on the wire. From the reading to the last word one process has the turn:
+an order that another one is about to send looks like one that was never taken. There is no retry policy here on
+purpose: a rerun reconciles first. The reasons not to send are in ``order_guards``, what the broker's words mean to the
+journal in ``order_journaling``.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import dagster as dg
 import pandas as pd
 
 from quant_pipeline import frames
-from quant_pipeline.assets.order_guards import account_refusal, bracket_refusal, journal_refusal, slot_refusal
+from quant_pipeline.assets.order_guards import (
+    account_refusal,
+    bracket_refusal,
+    doubled_refusal,
+    ended_refusal,
+    journal_refusal,
+    partial_refusal,
+    slot_refusal,
+    taken_refusal,
+)
 from quant_pipeline.assets.order_journaling import journal_reports, journal_what_is_known, journal_word, plan_intents
 from quant_pipeline.assets.slot_asset import slot_asset
 from quant_pipeline.assets.slot_run import SlotRun
 from quant_pipeline.automation.slots import Slot
-from quant_pipeline.broker.brackets import BracketOrder
+from quant_pipeline.broker.brackets import BracketOrder, Outcome
 from quant_pipeline.broker.orders import OrderDesk
-from quant_pipeline.broker.reconciliation import OrderState, read_order_state
+from quant_pipeline.broker.reconciliation import read_order_state
 from quant_pipeline.broker.session import BrokerSession, Role, connect
+from quant_pipeline.history.file_lock import locked
 from quant_pipeline.history.order_journal import JournaledOrder, OrderJournal
+
+TURN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +66,11 @@ def executions(
     over = slot_refusal(slot, slot_run.now())
     if over:
         context.log.info(f"Nothing is sent: {over}.")
-        return _report(brackets, Verdict((), frozenset(), {bracket.order_ref: over for bracket in brackets}), slot_run)
-    with connect(slot_run.settings, Role.ORDERS, address=slot_run.address) as session:
+        return _report(brackets, _when_over(brackets, over, slot_run.journal), {}, slot_run.journal)
+    with _turn(slot_run), connect(slot_run.settings, Role.ORDERS, address=slot_run.address) as session:
         verdict = judge(brackets, quotes, slot, session, slot_run)
-        send(verdict.to_send, session, slot_run, slot)
-    return _report(brackets, verdict, slot_run)
+        not_sent = send(verdict.to_send, session, slot_run, slot)
+    return _report(brackets, verdict, not_sent, slot_run.journal)
 
 
 def brackets_of(sized_orders: pd.DataFrame, universe: pd.DataFrame) -> list[BracketOrder]:
@@ -86,8 +100,10 @@ def judge(
     state = read_order_state(session)
     now = session.now()
     skew = abs((now - dt.datetime.now(dt.UTC)).total_seconds())
-    blocked = slot_refusal(slot, now) or account_refusal(
-        settings, session.account, is_paper=session.is_paper, clock_skew=skew
+    blocked = (
+        slot_refusal(slot, now)
+        or account_refusal(settings, session.account, is_paper=session.is_paper, clock_skew=skew)
+        or doubled_refusal(state)
     )
     quote_of = quotes.set_index("symbol").to_dict("index")
     to_send, working, refused = [], set(), {}
@@ -97,10 +113,11 @@ def judge(
             working.add(bracket.order_ref)
             continue
         reason = (
-            _partly_known(bracket, len(known))
+            partial_refusal(bracket, known)
+            or next(filter(None, (journal_refusal(journal.find(leg.order_ref)) for leg in bracket.legs())), None)
+            or ended_refusal(known)
             or blocked
-            or journal_refusal(journal.find(bracket.legs()[0].order_ref))
-            or _taken(bracket, state)
+            or taken_refusal(bracket, state)
             or bracket_refusal(bracket, quote_of[bracket.symbol], now, settings.execution)
         )
         if reason:
@@ -110,13 +127,16 @@ def judge(
     return Verdict(tuple(to_send), frozenset(working), refused)
 
 
-def send(brackets: Sequence[BracketOrder], session: BrokerSession, slot_run: SlotRun, slot: Slot) -> None:
-    """Journal the intents of all brackets, then send them; every word of the broker is journaled as it comes."""
+def send(brackets: Sequence[BracketOrder], session: BrokerSession, slot_run: SlotRun, slot: Slot) -> dict[str, str]:
+    """Journal the intents of all brackets, then send them; every word of the broker is journaled as it comes.
+
+    Returns the legs that never went on the wire, with the reason.
+    """
     if not brackets:
-        return
+        return {}
     journal = slot_run.journal
-    decided = slot_run.history.latest("sized_orders", slot.key)
-    plan_intents(brackets, journal, session.account, slot.key, decided.id if decided else 0)
+    decided = slot_run.input_of("executions", "sized_orders")
+    plan_intents(brackets, journal, session.account, slot.key, decided.id)
 
     def claim(order_ref: str, order_id: int) -> None:
         journal.mark_sending(order_ref, session.client_id, order_id)
@@ -125,11 +145,28 @@ def send(brackets: Sequence[BracketOrder], session: BrokerSession, slot_run: Slo
         brackets, on_sending=claim, on_event=lambda event: journal_word(event, journal)
     )
     journal_reports(reports, journal)
+    return {report.order_ref: report.text for report in reports if report.outcome is Outcome.NOT_SENT}
 
 
-def _report(brackets: Sequence[BracketOrder], verdict: Verdict, slot_run: SlotRun) -> pd.DataFrame:
+def _when_over(brackets: Sequence[BracketOrder], reason: str, journal: OrderJournal) -> Verdict:
+    """Nothing is sent for a slot that is over; what was sent while it went on is still told as it is."""
+    sent = {
+        bracket.order_ref
+        for bracket in brackets
+        if all(_was_taken(journal.find(leg.order_ref)) for leg in bracket.legs())
+    }
+    refused = {bracket.order_ref: reason for bracket in brackets if bracket.order_ref not in sent}
+    return Verdict((), frozenset(sent), refused)
+
+
+def _turn(slot_run: SlotRun) -> AbstractContextManager[None]:
+    return locked(slot_run.settings.home / "working" / "sending.lock", TURN_SECONDS, "Orders are being sent")
+
+
+def _report(
+    brackets: Sequence[BracketOrder], verdict: Verdict, not_sent: Mapping[str, str], journal: OrderJournal
+) -> pd.DataFrame:
     """The ``executions`` frame: a row a leg, with what the journal knows of it."""
-    journal: OrderJournal = slot_run.journal
     rows = []
     for bracket in brackets:
         refusal = verdict.refused.get(bracket.order_ref)
@@ -149,7 +186,7 @@ def _report(brackets: Sequence[BracketOrder], verdict: Verdict, slot_run: SlotRu
                     "filled_quantity": entry.filled_quantity if entry else 0.0,
                     "average_fill_price": entry.average_fill_price if entry else None,
                     "outcome": _outcome(entry, refusal, bracket.order_ref in verdict.already_working),
-                    "reason": refusal or (entry.reason if entry else None),
+                    "reason": refusal or not_sent.get(leg.order_ref) or (entry.reason if entry else None),
                 }
             )
     return pd.DataFrame(rows)
@@ -158,20 +195,8 @@ def _report(brackets: Sequence[BracketOrder], verdict: Verdict, slot_run: SlotRu
 def _outcome(entry: JournaledOrder | None, refusal: str | None, already_working: bool) -> str:
     if already_working:
         return "already_working"
-    not_taken = entry is None or entry.state in ("planned", "rejected", "refused")
-    return "refused" if refusal or not_taken else "sent"
+    return "refused" if refusal or not _was_taken(entry) else "sent"
 
 
-def _partly_known(bracket: BracketOrder, known: int) -> str | None:
-    if not known:
-        return None
-    return f"only {known} of {len(bracket.legs())} legs are at the broker; cancel them there, then run the slot again"
-
-
-def _taken(bracket: BracketOrder, state: OrderState) -> str | None:
-    held = state.position(bracket.symbol)
-    if held:
-        return f"a position of {held:g} shares appeared at the broker after the decision"
-    if any(order.symbol == bracket.symbol and order.where == "open" for order in state.orders):
-        return "an order in the stock appeared at the broker after the decision"
-    return None
+def _was_taken(entry: JournaledOrder | None) -> bool:
+    return entry is not None and entry.state not in ("planned", "rejected", "refused")

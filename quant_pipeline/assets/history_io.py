@@ -1,9 +1,10 @@
 """How frames travel between assets: through the history, with versions and lineage.
 
 What an asset returns is appended to the history under an id of its own; what an asset reads is the version its own run
-made or, when the run did not make one, the newest of the slot. A version this run has just stored is handed on from
-memory, since reading it back gives the same frame. Which inputs a version was made of is noted on the way. The UI's row
-counts, previews and hashes come from here, so that every asset has them.
+made or, when the run did not make one, the newest of the slot when the run first asked for it: all assets of a run read
+the same version, whatever other runs append meanwhile. A version this run has stored or read is handed on from memory.
+Which inputs a version was made of is noted on the way. The UI's row counts, previews and hashes come from here, so that
+every asset has them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import dagster as dg
 import pandas as pd
 
-from quant_pipeline.assets.slot_run import Observation, SlotRun
+from quant_pipeline.assets.slot_run import Observation, SlotRun, beyond_retry
 from quant_pipeline.errors import NotRecordedError
 from quant_pipeline.frames import validate
 from quant_pipeline.history.store import Materialization
@@ -25,7 +26,8 @@ class HistoryIOManager(dg.IOManager):
 
     def __init__(self, run: SlotRun) -> None:
         self._run = run
-        self._stored: dict[tuple[str, str], tuple[Materialization, pd.DataFrame]] = {}
+        self._versions: dict[tuple[str, str], tuple[Materialization, pd.DataFrame]] = {}
+        self._settings_recorded = False
 
     def handle_output(self, context: dg.OutputContext, obj: Observation | pd.DataFrame) -> None:
         """Append a frame; what was read back from the record is recorded already."""
@@ -37,25 +39,32 @@ class HistoryIOManager(dg.IOManager):
         else:
             materialization = observation.recorded
             context.add_output_metadata({"read back from materialization": materialization.id})
-        self._stored[asset, context.partition_key] = materialization, frame
+        self._versions[asset, context.partition_key] = materialization, frame
         context.add_output_metadata(_metadata(materialization, frame))
         self._run.report_progress(asset, f"{materialization.rows} rows")
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        """The frame an asset reads. Raises ``NotRecordedError`` when the slot has none."""
-        asset, slot = context.asset_key.path[-1], context.partition_key
-        found = self._stored.get((asset, slot)) or self._run.history.recorded(asset, slot)
-        if found is None:
-            raise NotRecordedError(f"Slot {slot} has no {asset} yet; materialise {asset} first.")
-        materialization, frame = found
+        """The frame an asset reads. Fails, beyond retry, with a ``NotRecordedError`` when the slot has none."""
+        try:
+            materialization, frame = self._version(context.asset_key.path[-1], context.partition_key)
+        except NotRecordedError as error:
+            raise beyond_retry(error) from error
         self._run.note_input(context.step_context.op.name, materialization)
         return frame.copy(deep=False)
+
+    def _version(self, asset: str, slot: str) -> tuple[Materialization, pd.DataFrame]:
+        found = self._versions.get((asset, slot)) or self._run.history.recorded(asset, slot)
+        if found is None:
+            raise NotRecordedError(f"Slot {slot} has no {asset} yet; materialise {asset} first.")
+        self._versions[asset, slot] = found
+        return found
 
     def _append(self, context: dg.OutputContext, asset: str, observation: Observation) -> Materialization:
         run, settings = self._run, self._run.settings
         step = context.op_def.name
-        if not self._stored:
+        if not self._settings_recorded:
             run.history.record_settings(settings.decision_hash, settings.decision_parameters)
+            self._settings_recorded = True
         return run.history.append(
             asset,
             observation.frame,

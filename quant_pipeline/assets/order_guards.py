@@ -1,13 +1,13 @@
-"""Why an approved order is not sent: one function for the account, one for a bracket, each with its reason.
+"""Why an approved order is not sent: one function for each thing that may forbid it, each answer with its reason.
 
-Pure checks of what is known at the moment of sending. They are asked by ``act`` and nobody else; limits on size and
-risk are the risk manager's and were checked before.
+Pure checks of what is known at the moment of sending: account, slot, broker's orders, journal, quote. They are asked by
+``act`` and nobody else; limits on size and risk are the risk manager's and were checked before.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,10 +15,12 @@ import pandas as pd
 from quant_pipeline.automation.sessions import EXCHANGE_TIME
 from quant_pipeline.automation.slots import Slot
 from quant_pipeline.broker.brackets import BracketOrder
+from quant_pipeline.broker.reconciliation import KnownOrder, OrderState
 from quant_pipeline.history.order_journal import JournaledOrder
 from quant_pipeline.settings import ExecutionSettings, Settings
 
 TICK, TICK_BELOW_A_DOLLAR = 0.01, 0.0001
+ENDED_STATES = ("filled", "cancelled", "rejected", "refused")
 
 
 def account_refusal(settings: Settings, account: str, *, is_paper: bool, clock_skew: float) -> str | None:
@@ -41,10 +43,41 @@ def slot_refusal(slot: Slot, now: dt.datetime) -> str | None:
     return None
 
 
+def doubled_refusal(state: OrderState) -> str | None:
+    """Why nothing may be sent while one reference is on two open orders, or None."""
+    if not state.doubled_refs:
+        return None
+    return f"two open orders at the broker carry the reference {state.doubled_refs[0]}; cancel one of them there"
+
+
+def partial_refusal(bracket: BracketOrder, known: Sequence[KnownOrder]) -> str | None:
+    """Why a bracket that the broker has in part is left to a person, or None. ``known`` are the legs it has."""
+    if any(order.where == "open" or order.filled for order in known):
+        return f"only {len(known)} of {len(bracket.legs())} legs are at the broker; end them there by hand"
+    return None
+
+
 def journal_refusal(entry: JournaledOrder | None) -> str | None:
-    """Why an entry that the broker no longer lists is not sent again, or None. ``entry`` is its journal row."""
-    if entry is not None and entry.state in ("filled", "cancelled", "rejected", "refused"):
+    """Why a leg that the broker does not list as open is not sent again, or None. ``entry`` is its journal row."""
+    if entry is None or entry.state == "planned":
+        return None
+    if entry.state in ENDED_STATES:
         return f"{entry.state} before ({entry.reason or 'by the broker'}), and nothing is sent twice"
+    return f"{entry.state.replace('_', ' ')} in the journal and not at the broker; look there what became of it"
+
+
+def ended_refusal(known: Sequence[KnownOrder]) -> str | None:
+    """Why a bracket of which the broker lists ended legs only is not sent again, or None."""
+    return f"{known[0].status or 'ended'} at the broker before, and nothing is sent twice" if known else None
+
+
+def taken_refusal(bracket: BracketOrder, state: OrderState) -> str | None:
+    """Why a stock in which something has happened since the decision is left alone, or None."""
+    held = state.position(bracket.symbol)
+    if held:
+        return f"a position of {held:g} shares appeared at the broker after the decision"
+    if any(order.symbol == bracket.symbol and order.where == "open" for order in state.orders):
+        return "an order in the stock appeared at the broker after the decision"
     return None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from quant_pipeline.broker.brackets import BracketOrder, BrokerEvent, LegReport, Outcome
 from quant_pipeline.broker.error_codes import Meaning, meaning_for_order
 from quant_pipeline.broker.reconciliation import KnownOrder, OrderState
+from quant_pipeline.history.journal_tables import NEXT_BY_US
 from quant_pipeline.history.order_journal import Intent, OrderJournal
 
 STATE_OF_STATUS = {
@@ -77,14 +78,20 @@ def state_of(event: BrokerEvent) -> str | None:
 
 
 def journal_reports(reports: Iterable[LegReport], journal: OrderJournal) -> None:
-    """Note what the waiting ended with: legs the broker said nothing about, and legs that never went out."""
+    """Note what the waiting ended with for legs whose state no single word of the broker has settled.
+
+    A leg that never went on the wire stays planned: another run may send it.
+    """
     for report in reports:
-        if report.outcome is Outcome.UNKNOWN:
+        entry = journal.find(report.order_ref)
+        if entry is None:
+            continue
+        if report.outcome is Outcome.UNKNOWN and "unknown" in NEXT_BY_US[entry.state]:
             journal.mark_unknown(report.order_ref, report.text or "the broker has not answered yet")
-        elif report.outcome is Outcome.NOT_SENT:
-            entry = journal.find(report.order_ref)
-            if entry is not None and entry.state == "planned":
-                journal.refuse(report.order_ref, report.text or "never sent")
+        elif report.outcome is Outcome.REJECTED and entry.state == "sending":
+            journal.record_event(
+                report.order_ref, "report", state="rejected", code=report.code, text=report.text or None
+            )
 
 
 def journal_what_is_known(bracket: BracketOrder, state: OrderState, journal: OrderJournal) -> list[KnownOrder]:
@@ -101,8 +108,8 @@ def journal_what_is_known(bracket: BracketOrder, state: OrderState, journal: Ord
                 journal.record_event(
                     leg.order_ref,
                     "reconciled",
-                    state=_state(order.status, order.filled),
-                    status=order.status,
+                    state=_state_of_known(order, bracket.quantity),
+                    status=order.status or None,
                     perm_id=order.perm_id,
                     filled=order.filled or None,
                     average_price=order.average_price,
@@ -110,6 +117,14 @@ def journal_what_is_known(bracket: BracketOrder, state: OrderState, journal: Ord
         elif entry is not None and entry.state in ("sending", "unknown"):
             journal.mark_absent(leg.order_ref)
     return known
+
+
+def _state_of_known(order: KnownOrder, wanted: int) -> str | None:
+    if order.where == "executed":
+        return "filled" if order.filled >= wanted else "partly_filled"
+    if order.where == "completed" and order.status == "Inactive":
+        return "rejected"  # among the open orders Inactive is neither live nor surely dead
+    return _state(order.status, order.filled)
 
 
 def _state(status: str, filled: float) -> str | None:

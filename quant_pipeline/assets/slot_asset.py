@@ -23,7 +23,7 @@ ROOMS_OF_STAGE = {
     "observe": ("broker",),
     "decide": ("quant",),
     "act": ("broker", "assets"),
-    "measure": ("quant",),
+    "measure": ("broker", "quant"),
 }
 """The rooms whose code an asset's result depends on, by stage."""
 

@@ -46,7 +46,7 @@ class SlotRun:
         self.history = History(settings.home)
         self.report_progress = progress or (lambda asset, text: None)
         self._started: dict[str, dt.datetime] = {}
-        self._inputs: dict[str, list[int]] = {}
+        self._inputs: dict[str, dict[str, Materialization]] = {}
         self._session: BrokerSession | None = None
 
     @cached_property
@@ -76,7 +76,10 @@ class SlotRun:
     def begin(self, context: dg.AssetExecutionContext) -> Slot:
         """Note that a step starts and return its slot."""
         self._started[context.op_execution_context.op.name] = dt.datetime.now(dt.UTC)
-        return parse_slot(context.partition_key)
+        try:
+            return parse_slot(context.partition_key)
+        except SlotError as error:
+            raise beyond_retry(error) from error
 
     def started_at(self, step: str) -> dt.datetime:
         """When a step began, in UTC."""
@@ -84,11 +87,15 @@ class SlotRun:
 
     def note_input(self, step: str, materialization: Materialization) -> None:
         """Remember what a step read, for its lineage."""
-        self._inputs.setdefault(step, []).append(materialization.id)
+        self._inputs.setdefault(step, {})[materialization.asset] = materialization
 
     def inputs_of(self, step: str) -> list[int]:
         """Ids of the materializations a step read."""
-        return sorted(self._inputs.get(step, []))
+        return sorted(materialization.id for materialization in self._inputs.get(step, {}).values())
+
+    def input_of(self, step: str, asset: str) -> Materialization:
+        """The version of an asset that a step read."""
+        return self._inputs[step][asset]
 
     def observe(
         self, asset: str, slot: Slot, read: Callable[[BrokerSession], Observation | pd.DataFrame]
@@ -110,7 +117,7 @@ class SlotRun:
         except BrokerError:
             raise  # worth another try: the retry policy applies
         except QuantPipelineError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+            raise beyond_retry(error) from error
         return tuple(item if isinstance(item, Observation) else Observation(item) for item in observed)
 
     def is_over(self, slot: Slot) -> bool:
@@ -124,17 +131,24 @@ class SlotRun:
         return slot.is_over(now)
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection and let go of the journal."""
         if self._session is not None:
             self._session.close()
             self._session = None
+        if "journal" in vars(self):
+            self.journal.close()
 
     def _recorded(self, asset: str, slot: Slot) -> Observation:
         recorded = self.history.recorded(asset, slot.key)
         if recorded is None:
             raise NotRecordedError(
-                f"Slot {slot.key} is over and was never observed (its {asset} is not recorded), which cannot be made up "
-                "for; run a slot that is going on."
+                f"Slot {slot.key} is over and was never observed (its {asset} is not recorded), which cannot be made "
+                "up for; run a slot that is going on."
             )
         materialization, frame = recorded
         return Observation(frame, recorded=materialization)
+
+
+def beyond_retry(error: QuantPipelineError) -> dg.Failure:
+    """A step's failure that another try cannot mend, in the words of the error; raise it ``from`` that."""
+    return dg.Failure(str(error), allow_retries=False)

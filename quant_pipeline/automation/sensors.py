@@ -29,9 +29,9 @@ def slot_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition:
         try:
             with connect(settings, Role.SENSOR) as broker:
                 now = broker.now()
+            slot = slot_at(now)
         except QuantPipelineError as error:
             return dg.SkipReason(str(error))
-        slot = slot_at(now)
         if slot is None:
             return dg.SkipReason(f"The market is closed at {now.astimezone(EXCHANGE_TIME):%Y-%m-%d %H:%M}.")
         known = set(context.instance.get_dynamic_partitions(PARTITIONS))

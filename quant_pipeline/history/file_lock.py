@@ -1,6 +1,7 @@
 """Turns: one process or thread at a time, by ``flock`` on a side file that stays empty.
 
-The kernel lets go of the lock when its holder ends, however it ends. ``working_file`` and ``journal_tables`` use this.
+The kernel lets go of the lock when its holder ends, however it ends. ``working_file`` and ``journal_tables`` use this,
+and ``act`` while it sends.
 """
 
 from __future__ import annotations
