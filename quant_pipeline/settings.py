@@ -22,6 +22,7 @@ from quant_pipeline.errors import SettingsError
 
 SETTINGS_FILE = "quant_pipeline.toml"
 DEFAULT_HOME = Path(".quant")
+NOT_SETTINGS = frozenset({"QUANT_HISTORY"})  # where dbt finds the history
 EMBEDDED_CAPITAL = 100_000.0
 
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -183,7 +184,10 @@ class Settings(BaseSettings):
     account: str | None = Field(default=None, description="The account to trade; needed when live is true")
     live: bool = Field(default=False, description="Arms trading on an account that is not a paper account")
     capital: float | None = Field(
-        default=None, gt=0, description="Cap on the account's net liquidation value, in dollars"
+        default=None,
+        gt=0,
+        description="Cap on the account's net liquidation value, in dollars; unset is 100000 on the embedded gateway, "
+        "no cap elsewhere",
     )
 
     universe: UniverseSettings = UniverseSettings()
@@ -249,6 +253,7 @@ def load_settings(**overrides: object) -> Settings:
     names the setting and what it must be.
     """
     home = Path(str(overrides.get("home") or os.environ.get("QUANT_HOME") or DEFAULT_HOME))
+    _refuse_unknown_variables()
     values: dict[str, object] = {}
     for path in (home / SETTINGS_FILE, Path(SETTINGS_FILE)):
         if path.is_file():
@@ -261,6 +266,15 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         raise SettingsError(_in_one_sentence(error)) from error
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def _refuse_unknown_variables() -> None:
+    for variable in sorted(os.environ):
+        section = variable.removeprefix("QUANT_").split("__")[0].lower()
+        if variable.startswith("QUANT_") and section not in Settings.model_fields and variable not in NOT_SETTINGS:
+            raise SettingsError(
+                f"The environment variable {variable} names no setting; look it up in docs/settings.md."
+            )
 
 
 def _read_settings_file(path: Path) -> dict[str, object]:

@@ -81,3 +81,9 @@ def test_the_decision_hash_follows_what_decides_and_nothing_else() -> None:
     assert load_settings(scoring={"threshold": 61}).decision_hash != base
     assert load_settings(capital=5_000).decision_hash != base
     assert load_settings(broker={"messages_per_second": 0}, gateway={"seed": 1}).decision_hash == base
+
+
+def test_an_environment_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANT_CAPTIAL", "5000")
+    with pytest.raises(SettingsError, match="QUANT_CAPTIAL names no setting"):
+        load_settings()

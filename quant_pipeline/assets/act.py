@@ -27,7 +27,13 @@ from quant_pipeline.assets.order_guards import (
     slot_refusal,
     taken_refusal,
 )
-from quant_pipeline.assets.order_journaling import journal_reports, journal_what_is_known, journal_word, plan_intents
+from quant_pipeline.assets.order_journaling import (
+    journal_reports,
+    journal_what_is_known,
+    journal_word,
+    plan_intents,
+    settle,
+)
 from quant_pipeline.assets.slot_asset import slot_asset
 from quant_pipeline.assets.slot_run import SlotRun
 from quant_pipeline.automation.slots import Slot
@@ -61,7 +67,7 @@ def executions(
     """A bracket for each approved order: limit entry, stop-loss and profit target as its children."""
     slot = slot_run.begin(context)
     brackets = brackets_of(sized_orders, universe)
-    if not brackets:
+    if not brackets and not slot_run.journal.unsettled():
         return frames.empty("executions")
     over = slot_refusal(slot, slot_run.now())
     if over:
@@ -98,6 +104,7 @@ def judge(
     """Compare what was decided with what the broker has, and ask the guards about the rest."""
     settings, journal = slot_run.settings, slot_run.journal
     state = read_order_state(session)
+    settle(journal, session.account, state)
     now = session.now()
     skew = abs((now - dt.datetime.now(dt.UTC)).total_seconds())
     blocked = (
@@ -189,7 +196,7 @@ def _report(
                     "reason": refusal or not_sent.get(leg.order_ref) or (entry.reason if entry else None),
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows) if rows else frames.empty("executions")
 
 
 def _outcome(entry: JournaledOrder | None, refusal: str | None, already_working: bool) -> str:

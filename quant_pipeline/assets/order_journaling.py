@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from quant_pipeline.broker.brackets import BracketOrder, BrokerEvent, LegReport, Outcome
 from quant_pipeline.broker.error_codes import Meaning, meaning_for_order
 from quant_pipeline.broker.reconciliation import KnownOrder, OrderState
-from quant_pipeline.history.journal_tables import NEXT_BY_US
-from quant_pipeline.history.order_journal import Intent, OrderJournal
+from quant_pipeline.history.journal_tables import NEXT_BY_US, UNSETTLED_STATES
+from quant_pipeline.history.order_journal import Intent, JournaledOrder, OrderJournal
 
 STATE_OF_STATUS = {
     "PreSubmitted": "working",
@@ -94,6 +94,16 @@ def journal_reports(reports: Iterable[LegReport], journal: OrderJournal) -> None
             )
 
 
+def settle(journal: OrderJournal, account: str, state: OrderState) -> None:
+    """Bring every order of the account whose fate is open in line with a complete reading of the broker.
+
+    What was cut short in an earlier slot is settled here, whatever this slot sends.
+    """
+    for entry in journal.unsettled():
+        if entry.account == account:
+            _settle(entry, state.find(entry.order_ref), journal)
+
+
 def journal_what_is_known(bracket: BracketOrder, state: OrderState, journal: OrderJournal) -> list[KnownOrder]:
     """The bracket's legs that the broker has, with the journal brought in line with what it says.
 
@@ -104,22 +114,27 @@ def journal_what_is_known(bracket: BracketOrder, state: OrderState, journal: Ord
         order, entry = state.find(leg.order_ref), journal.find(leg.order_ref)
         if order is not None:
             known.append(order)
-            if entry is not None:
-                journal.record_event(
-                    leg.order_ref,
-                    "reconciled",
-                    state=_state_of_known(order, bracket.quantity),
-                    status=order.status or None,
-                    perm_id=order.perm_id,
-                    filled=order.filled or None,
-                    average_price=order.average_price,
-                )
-        elif entry is not None and entry.state in ("sending", "unknown"):
-            journal.mark_absent(leg.order_ref)
+        if entry is not None:
+            _settle(entry, order, journal)
     return known
 
 
-def _state_of_known(order: KnownOrder, wanted: int) -> str | None:
+def _settle(entry: JournaledOrder, order: KnownOrder | None, journal: OrderJournal) -> None:
+    if order is not None:
+        journal.record_event(
+            entry.order_ref,
+            "reconciled",
+            state=_state_of_known(order, entry.quantity),
+            status=order.status or None,
+            perm_id=order.perm_id,
+            filled=order.filled or None,
+            average_price=order.average_price,
+        )
+    elif entry.state in UNSETTLED_STATES:
+        journal.mark_absent(entry.order_ref)
+
+
+def _state_of_known(order: KnownOrder, wanted: float) -> str | None:
     if order.where == "executed":
         return "filled" if order.filled >= wanted else "partly_filled"
     if order.where == "completed" and order.status == "Inactive":

@@ -19,6 +19,9 @@ MIGRATIONS: dict[int, str] = {}
 """Version to the script that leads to it from the one before."""
 
 OPEN_STATES = ("planned", "sending", "unknown", "working", "partly_filled")
+UNSETTLED_STATES = ("sending", "unknown")
+"""States in which it is not known whether the broker has the order."""
+
 BROKER_STATES = ("working", "partly_filled", "filled", "cancelled", "rejected")
 STATES = (*OPEN_STATES, "filled", "cancelled", "rejected", "refused")
 

@@ -25,7 +25,14 @@ import pandas as pd
 from quant_pipeline.errors import HistoryError
 from quant_pipeline.frames import validate
 from quant_pipeline.history import journal_tables
-from quant_pipeline.history.journal_tables import BROKER_STATES, EVENT_COLUMNS, NEXT_BY_BROKER, NEXT_BY_US, OPEN_STATES
+from quant_pipeline.history.journal_tables import (
+    BROKER_STATES,
+    EVENT_COLUMNS,
+    NEXT_BY_BROKER,
+    NEXT_BY_US,
+    OPEN_STATES,
+    UNSETTLED_STATES,
+)
 
 WAIT_SECONDS = 20.0
 DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -206,6 +213,11 @@ class OrderJournal:
     def for_slot(self, slot: str) -> list[JournaledOrder]:
         """The orders planned in a slot, as they were planned."""
         return self._select("WHERE slot = ? ORDER BY rowid", slot)
+
+    def unsettled(self) -> list[JournaledOrder]:
+        """The orders, of whatever account, of which it is not known whether the broker has them."""
+        marks = ", ".join("?" * len(UNSETTLED_STATES))
+        return self._select(f"WHERE state IN ({marks}) ORDER BY rowid", *UNSETTLED_STATES)
 
     def count(self) -> int:
         """How many intents are journaled."""

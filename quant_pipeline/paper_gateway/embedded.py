@@ -22,6 +22,7 @@ from pathlib import Path
 
 from quant_pipeline.errors import BrokerError, UsageError
 from quant_pipeline.paper_gateway.gateway_clock import exchange_time
+from quant_pipeline.paper_gateway.options import GatewayOptions, build_market
 from quant_pipeline.paper_gateway.serve import GatewayNote, fingerprint
 from quant_pipeline.settings import Settings
 
@@ -89,6 +90,9 @@ def ensure_running(
                 return _as_running(note)
             if bars is None:
                 bars, minute_bars = _bars_of(note)
+            else:
+                # What cannot be played must not cost the market that is being played.
+                build_market(GatewayOptions(home=home, bars=bars, minute_bars=minute_bars))
             _stop(note)
         return _start(settings, home, deadline, at=at, speed=speed, bars=bars, minute_bars=minute_bars)
 

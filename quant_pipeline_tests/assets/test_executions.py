@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,6 +68,24 @@ def test_nothing_approved_sends_nothing_and_needs_no_broker(tmp_path: Path, mark
         append(settings, "sized_orders", refused)
         assert execute(settings) == {}
         assert nobody.received == []
+
+
+def test_a_slot_that_sends_nothing_still_settles_what_was_cut_short_before(
+    settings: Settings, market: Market, fresh: Stocks
+) -> None:
+    brackets = fresh(2)
+    record(settings, market, brackets)
+    execute(settings)
+    taken, lost = (bracket.legs()[0].order_ref for bracket in brackets)
+    with sqlite3.connect(settings.home / "orders.sqlite") as journal:
+        journal.execute("UPDATE intents SET state = 'sending', perm_id = NULL WHERE order_ref = ?", (taken,))
+        journal.execute("UPDATE intents SET state = 'unknown', order_ref = 'elsewhere' WHERE order_ref = ?", (lost,))
+    append(settings, "sized_orders", sized_orders(brackets).assign(approved=False, quantity=0, reason="a limit"))
+    assert execute(settings) == {}
+    settled = journaled(settings)
+    assert settled[taken].state in ("working", "filled")
+    assert settled[taken].perm_id
+    assert settled["elsewhere"].state == "planned"
 
 
 def test_two_processes_with_one_client_id_send_each_order_once(

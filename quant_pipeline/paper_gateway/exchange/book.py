@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,8 @@ class Book:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        # Whoever keeps the fills of several paper accounts must be able to tell them apart by their ids.
+        self._exec_prefix = f"{zlib.crc32(identity.encode()):08x}"
         self._lock = _locked(path.with_suffix(".lock"))
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -171,7 +174,7 @@ class Book:
         realized = self.portfolio.apply(terms.symbol, terms.action.sign * shares, price, fee)
         number = self._last_execution + 1
         execution = Execution(
-            exec_id=f"0000e0d5.{number:08x}.01.01",
+            exec_id=f"{self._exec_prefix}.{number:08x}.01.01",
             perm_id=order.perm_id,
             client_id=order.client_id,
             order_id=order.order_id,

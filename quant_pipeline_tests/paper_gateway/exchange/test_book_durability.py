@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_a_transaction_that_fails_leaves_neither_file_nor_memory_changed(tmp_pat
     assert book.executions_since(at("09:30")) == []
     with book.transaction():
         filled(book, resting)
-    assert [each.exec_id for each in book.executions_since(at("09:30"))] == ["0000e0d5.00000001.01.01"]
+    assert [each.exec_id[8:] for each in book.executions_since(at("09:30"))] == [".00000001.01.01"]
     book.close()
 
 
@@ -110,3 +111,13 @@ def test_a_file_that_is_no_book_is_said_to_be_none(tmp_path: Path) -> None:
     path.write_text("this is not a database, but it is long enough to be taken for one" * 40)
     with pytest.raises(QuantPipelineError, match="cannot be opened"):
         opened(tmp_path)
+
+
+def test_the_executions_of_two_markets_never_share_an_id(tmp_path: Path) -> None:
+    ids = []
+    for identity in ("synthetic-7", "replay-abc"):
+        with contextlib.closing(Book(tmp_path / identity / "book.sqlite", identity=identity, cash=50_000.0)) as book:
+            with book.transaction():
+                filled(book, book.save(order(book)))
+            ids += [each.exec_id for each in book.executions_since(at("09:30"))]
+    assert len(ids) == len(set(ids)) == 2
