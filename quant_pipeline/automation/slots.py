@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from quant_pipeline.automation.sessions import EXCHANGE_TIME, Session, session_at, session_on
+from quant_pipeline.automation.sessions import EXCHANGE_TIME, Session, next_session, session_at, session_on
 from quant_pipeline.errors import SlotError
 
 SLOT_LENGTH = dt.timedelta(minutes=15)
@@ -66,6 +66,19 @@ def slot_at(now: dt.datetime) -> Slot | None:
         return None
     elapsed = (now - session.opens) // SLOT_LENGTH
     return Slot(session, session.opens + elapsed * SLOT_LENGTH)
+
+
+def slot_containing(at: dt.datetime) -> Slot:
+    """The slot an instant lies in; a naive one is in exchange time. Raises ``SlotError`` when the market is closed."""
+    local = at.replace(tzinfo=EXCHANGE_TIME) if at.tzinfo is None else at.astimezone(EXCHANGE_TIME)
+    slot = slot_at(local)
+    if slot is None:
+        opens = next_session(local.date()).opens
+        raise SlotError(
+            f"The exchange is closed at {local:%Y-%m-%d %H:%M}, so there is no slot then; the next session after that "
+            f"day opens on {opens:%Y-%m-%d at %H:%M}."
+        )
+    return slot
 
 
 def slots_of(session: Session) -> list[Slot]:

@@ -6,21 +6,21 @@ Reading and choosing the source belong here; what the figures mean is ``Portfoli
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
-import pandas as pd
-from rich.console import Console
 from rich.live import Live
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME
 from quant_pipeline.broker.account import read_account
 from quant_pipeline.broker.session import BrokerSession, Role, connect
-from quant_pipeline.cli.panels import portfolio_panel
-from quant_pipeline.errors import HistoryError
+from quant_pipeline.cli.panels import console, portfolio_panel, row_of
+from quant_pipeline.errors import BrokerError, HistoryError
 from quant_pipeline.history.store import History
 from quant_pipeline.paper_gateway import embedded
 from quant_pipeline.quant import PortfolioMetrics
@@ -31,66 +31,87 @@ REFRESH_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Panel:
-    """A row of the ``portfolio_status`` frame and where it comes from."""
+    """A row of the ``portfolio_status`` frame and where it comes from.
+
+    ``account`` is known of a live panel, ``slot`` of a recorded one; ``note`` says what a reader must know beside it.
+    """
 
     status: dict[str, Any]
-    source: str
+    account: str | None = None
+    slot: str | None = None
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """What stands above the panel."""
+        at = self.status["observed_at"].astimezone(EXCHANGE_TIME)
+        whose = f"Account {self.account}" if self.account else f"As recorded in slot {self.slot}"
+        note = f" ({self.note})" if self.note else ""
+        return f"{whose}, {at:%Y-%m-%d %H:%M:%S} in exchange time{note}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The object ``status --json`` prints."""
+        source = {"source": "live" if self.account else "recorded", "account": self.account, "slot": self.slot}
+        return {**source, **self.status, "observed_at": self.status["observed_at"].isoformat()}
 
 
 def print_status(settings: Settings, *, as_json: bool) -> None:
     """Print the panel once."""
-    panel = current_panel(settings)
+    panel = next(panels(settings))
     if as_json:
-        click.echo(json.dumps({"source": panel.source, **panel.status}, default=str))
+        click.echo(json.dumps(panel.as_json()))
     else:
-        _console().print(portfolio_panel(panel.status, panel.source))
+        console().print(portfolio_panel(panel.status, panel.title))
 
 
 def watch_status(settings: Settings) -> None:
-    """Show the panel and refresh it until Ctrl-C."""
-    with connect(settings, Role.STATUS) as broker, Live(console=_console(), auto_refresh=False) as live:
+    """Show the panel and refresh it until Ctrl-C; a broker that goes away is waited for."""
+    with Live(console=console(), auto_refresh=False) as live:
         try:
-            while True:
-                panel = _live_panel(broker, settings)
-                live.update(portfolio_panel(panel.status, panel.source), refresh=True)
+            for panel in panels(settings):
+                live.update(portfolio_panel(panel.status, panel.title), refresh=True)
                 time.sleep(REFRESH_SECONDS)
         except KeyboardInterrupt:
             return
 
 
-def current_panel(settings: Settings) -> Panel:
-    """Live where a broker is configured or the embedded gateway runs, else the last one recorded."""
-    if settings.embedded and embedded.running(settings.home) is None:
-        return _recorded_panel(settings)
-    with connect(settings, Role.STATUS) as broker:
-        return _live_panel(broker, settings)
+def panels(settings: Settings) -> Iterator[Panel]:
+    """The panel of now, and again whenever the next one is asked for.
+
+    Live where a broker is configured or the embedded gateway runs, else the last one recorded. Raises ``BrokerError``
+    or ``HistoryError`` when there is nothing to show at first; later the last panel stays, with a note.
+    """
+    last: Panel | None = None
+    while True:
+        try:
+            if settings.embedded and embedded.running(settings.home) is None:
+                last = _recorded_panel(settings)
+                yield last
+                continue
+            with connect(settings, Role.STATUS) as broker:
+                while True:
+                    last = _live_panel(broker, settings)
+                    yield last
+        except BrokerError:
+            if last is None:
+                raise
+            yield replace(last, note="the broker does not answer")
 
 
 def _live_panel(broker: BrokerSession, settings: Settings) -> Panel:
     reading = read_account(broker, settings)
-    now = broker.now()
     metrics = PortfolioMetrics.from_frames(
         reading.account, reading.portfolio, reading.working_orders, top=settings.monitoring.top_positions
     )
-    at = now.astimezone(EXCHANGE_TIME)
-    return Panel(
-        row_of(metrics.to_frame(now)),
-        f"Account {broker.account}, {at:%Y-%m-%d %H:%M:%S} in exchange time",
-    )
-
-
-def row_of(frame: pd.DataFrame) -> dict[str, Any]:
-    """The only row of a ``portfolio_status`` frame."""
-    return {str(name): value for name, value in frame.to_dict("records")[0].items()}
+    return Panel(row_of(metrics.to_frame(broker.now().astimezone(dt.UTC))), account=broker.account)
 
 
 def _recorded_panel(settings: Settings) -> Panel:
-    recorded = History(settings.home).newest("portfolio_status")
+    recorded = History(settings.home).newest("portfolio_status") if settings.home.exists() else None
     if recorded is None:
-        raise HistoryError("There is no portfolio yet: no gateway runs and no slot was recorded; quant-pipeline run.")
+        raise HistoryError(
+            "There is nothing to show yet: no gateway is running and no slot was recorded; start with "
+            "quant-pipeline run."
+        )
     materialization, frame = recorded
-    return Panel(row_of(frame), f"As recorded in slot {materialization.slot} (no gateway is running)")
-
-
-def _console() -> Console:
-    return Console(width=max(80, Console().width))
+    return Panel(row_of(frame), slot=materialization.slot, note="no gateway")

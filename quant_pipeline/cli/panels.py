@@ -8,26 +8,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from quant_pipeline.cli.run_slot import Funnel, SlotReport
+if TYPE_CHECKING:
+    # Only named here: run_slot loads Dagster, which the monitoring panel does not need.
+    from quant_pipeline.cli.run_slot import Funnel, SlotReport
 
+COLUMNS = 80
+PANEL_WIDTH = 78
 BAR_WIDTH = 36
-NAMES_AND_FIGURES = re.compile(r"\b[A-Z]{1,5}\b|-?\$?[\d,.]*\d")
+SLOWEST = 4
+# Words of capitals are symbols; a limit's name, such as max_position_pct, must stay apart from another's.
+NAMES_AND_FIGURES = re.compile(r"\b[A-Z][A-Z.]*\b|-?\$?[\d,.:-]*\d")
 FUNNEL_STEPS = (
     ("scanned", "most active stocks"),
-    ("quoted", "two-sided quote"),
-    ("passed_quality", "passed the filter"),
+    ("quoted", "with a two-sided quote"),
+    ("passed_quality", "passed the quality filter"),
     ("scored", "scored"),
     ("above_threshold", "at or above the threshold"),
     ("approved", "approved by the risk limits"),
 )
+
+
+def row_of(frame: pd.DataFrame) -> dict[str, Any]:
+    """The only row of a ``portfolio_status`` frame."""
+    return {str(name): value for name, value in frame.to_dict("records")[0].items()}
+
+
+def console() -> Console:
+    """A console on stdout, never narrower than what the panels are made for."""
+    return Console(width=max(COLUMNS, Console().width))
 
 
 def funnel_panel(report: SlotReport) -> RenderableType:
@@ -35,13 +51,16 @@ def funnel_panel(report: SlotReport) -> RenderableType:
     funnel = report.funnel
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right")
+    table.add_column(width=BAR_WIDTH)
     table.add_column()
-    table.add_column(style="dim")
     for name, words in FUNNEL_STEPS:
         count = getattr(funnel, name)
         table.add_row(str(count), _bar(count, funnel), words)
-    table.add_row(str(funnel.orders_sent), "", "orders sent, three to a bracket")
-    return Panel(table, title=f"Slot {report.slot}", title_align="left", width=78)
+    table.add_row(str(funnel.orders_sent), "", "orders sent, three a bracket", style="bold")
+    at_broker = len(report.frames["executions"].query("outcome == 'already_working'"))
+    if at_broker:
+        table.add_row(str(at_broker), "", "were with the broker already")
+    return Panel(table, title=f"Slot {report.slot}", title_align="left", width=PANEL_WIDTH)
 
 
 def rejections_table(report: SlotReport) -> RenderableType:
@@ -52,14 +71,14 @@ def rejections_table(report: SlotReport) -> RenderableType:
         *_reasons("sending", report.frames["executions"].query("outcome == 'refused'")),
     ]
     if not reasons:
-        return Text("Nothing was rejected.", style="dim")
-    table = Table(title="Not taken, and why", title_justify="left", box=None, padding=(0, 1))
-    table.add_column("stage")
-    table.add_column("stocks", justify="right")
-    table.add_column("reason")
+        return Text("Nothing was rejected.")
+    table = Table(box=None, width=PANEL_WIDTH)
+    table.add_column("stage", header_style="dim")
+    table.add_column("stocks", justify="right", header_style="dim")
+    table.add_column("reason", header_style="dim", ratio=1)
     for row in reasons:
         table.add_row(*row)
-    return table
+    return Group(Text("Not taken, and why", style="bold"), table)
 
 
 def portfolio_panel(status: Mapping[str, Any], title: str) -> RenderableType:
@@ -67,78 +86,108 @@ def portfolio_panel(status: Mapping[str, Any], title: str) -> RenderableType:
     figures = Table.grid(padding=(0, 3))
     sides: tuple[Literal["left", "right"], ...] = ("left", "right", "left", "right")
     for side in sides:
-        figures.add_column(justify=side)
+        figures.add_column(justify=side, no_wrap=True)
     figures.add_row("capital", _dollars(status["capital"]), "open positions", f"{status['positions']}")
     figures.add_row("deployed", _dollars(status["deployed"]), "long / short", f"{status['long']} / {status['short']}")
     figures.add_row("available", _dollars(status["available"]), "entries waiting", f"{status['working_entries']}")
     figures.add_row(
-        "utilisation", f"{status['utilization_pct']:.1f} %", "risk if all stops hit", _dollars(status["total_risk"])
+        "utilisation", f"{status['utilization_pct']:.1f} %", "loss if all stops hit", _dollars(status["total_risk"])
     )
     figures.add_row(
         "unrealised P&L",
-        _dollars(status["unrealized_pnl"], signed=True),
-        "in percent",
+        _coloured(_signed_dollars(status["unrealized_pnl"])),
+        "in % of capital",
         f"{status['total_risk_pct']:.2f} %",
     )
     parts: list[RenderableType] = [figures]
-    if len(status["open_positions"]):
-        parts += [Text(), _positions_table(status["open_positions"])]
-    return Panel(Group(*parts), title=title, title_align="left", width=78)
+    shown = status["open_positions"]
+    if len(shown):
+        parts += [Text(), _positions_table(shown)]
+        parts.append(Text("Entry is the average cost, commission included.", style="dim"))
+    if len(shown) < status["positions"]:
+        parts.append(Text(f"The best {len(shown)} by P&L of {status['positions']} positions.", style="dim"))
+    return Panel(Group(*parts), title=title, title_align="left", width=PANEL_WIDTH)
 
 
-def bracket_table(legs: pd.DataFrame) -> RenderableType:
-    """The three legs of one bracket, as the broker has them."""
+def bracket_table(legs: pd.DataFrame, title: str) -> RenderableType:
+    """The three legs of one bracket, from rows with the columns of ``executions``."""
     symbol = legs["symbol"].iloc[0]
-    table = Table(title=f"One bracket of them: {symbol}", title_justify="left", box=None, padding=(0, 1))
+    table = Table(box=None)
     for name in ("leg", "action", "type", "price", "shares", "status", "permanent id"):
-        table.add_column(name, justify="right" if name in {"price", "shares", "permanent id"} else "left")
+        table.add_column(
+            name, justify="right" if name in {"price", "shares", "permanent id"} else "left", header_style="dim"
+        )
     for leg in legs.to_dict("records"):
         table.add_row(
             leg["leg"],
             leg["action"],
             leg["order_type"],
-            f"{leg['price']:,.2f}",
-            str(leg["quantity"]),
+            _price(leg["price"]),
+            f"{leg['quantity']:,}",
             leg["status"],
-            str(leg["perm_id"]),
+            str(leg["perm_id"]) if leg["perm_id"] else "none",
         )
-    return table
+    return Group(Text(f"{title}: {symbol}", style="bold"), table)
+
+
+def timings_text(timings: Mapping[str, float]) -> RenderableType:
+    """How long the slot took and which assets took the most of it."""
+    slowest = sorted(((seconds, asset) for asset, seconds in timings.items() if asset != "total"), reverse=True)
+    named = ", ".join(f"{asset} {seconds:.1f}" for seconds, asset in slowest[:SLOWEST])
+    return Text(f"The slot took {timings['total']:.1f} s" + (f" (longest: {named})." if named else "."))
 
 
 def _positions_table(positions: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 1))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
     for name in ("symbol", "side", "shares", "entry", "current", "stop", "target", "P&L", "%"):
-        table.add_column(name, justify="left" if name in {"symbol", "side"} else "right")
+        side = "left" if name in {"symbol", "side"} else "right"
+        table.add_column(name, justify=side, header_style="dim", no_wrap=True)
     for position in positions:
         table.add_row(
             position["symbol"],
             position["direction"],
-            f"{position['quantity']:,.0f}",
-            f"{position['entry']:,.2f}",
-            f"{position['current']:,.2f}",
+            f"{abs(position['quantity']):,.0f}",
+            _price(position["entry"]),
+            _price(position["current"]),
             _price(position["stop"]),
             _price(position["target"]),
-            f"{position['unrealized_pnl']:+,.2f}",
-            f"{position['unrealized_pct']:+.1f}",
+            _coloured(_signed(position["unrealized_pnl"], 2)),
+            _coloured(_signed(position["unrealized_pct"], 1)),
         )
     return table
 
 
 def _reasons(stage: str, frame: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
-    """Reasons that differ in names and figures only are counted as one; the first stands for them."""
+    """Stocks whose reasons differ in names and figures only are counted as one; the first stands for them."""
     alike: dict[str, list[str]] = {}
-    for reason in frame["reason"].dropna():
+    for reason in frame.dropna(subset=["reason"]).drop_duplicates(["symbol", "reason"])["reason"]:
         alike.setdefault(NAMES_AND_FIGURES.sub("#", reason), []).append(reason)
     for group in sorted(alike.values(), key=len, reverse=True):
-        yield stage, str(len(group)), group[0] + (", and alike" if len(set(group)) > 1 else "")
+        yield stage, str(len(group)), ("e.g. " if len(set(group)) > 1 else "") + group[0]
 
 
 def _bar(count: int, funnel: Funnel) -> Text:
     return Text("█" * round(BAR_WIDTH * count / max(funnel.scanned, 1)), style="cyan")
 
 
-def _dollars(amount: float, *, signed: bool = False) -> str:
-    return f"${amount:+,.2f}".replace("$+", "+$").replace("$-", "-$") if signed else f"${amount:,.2f}"
+def _dollars(amount: float) -> str:
+    return f"${amount:,.2f}"
+
+
+def _signed_dollars(amount: float) -> str:
+    text = _signed(amount, 2)
+    return f"{text[0]}${text[1:]}" if text[0] in "+-" else f"${text}"
+
+
+def _signed(value: float, digits: int) -> str:
+    """The figure with its sign; what rounds to nothing has none."""
+    text = f"{value:+,.{digits}f}"
+    return text if any(digit in "123456789" for digit in text) else text[1:]
+
+
+def _coloured(text: str) -> Text:
+    style = {"+": "green", "-": "red"}.get(text[0], "")
+    return Text(text, style=style)
 
 
 def _price(price: float | None) -> str:

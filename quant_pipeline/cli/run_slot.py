@@ -1,12 +1,12 @@
 """Runs one slot through Dagster in this process and says what came of it.
 
 What ``quant-pipeline run`` and ``make run`` call. The run is an ordinary Dagster run of the slot job on the instance
-below ``QUANT_HOME``. Printing is for ``terminal``; what the assets do is theirs.
+below ``QUANT_HOME``. Printing is for ``run_report``; what the assets do is theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from quant_pipeline.automation.dagster_home import open_instance
+from quant_pipeline.automation.dagster_home import dagster_home
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, next_session
 from quant_pipeline.automation.slots import Slot, parse_slot, slot_at
 from quant_pipeline.broker.session import Role, connect
@@ -25,6 +25,11 @@ from quant_pipeline.history.store import History
 from quant_pipeline.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# Capturing a step's output takes four processes a step, which write to this terminal and die noisily of Ctrl-C; what
+# this process prints is seen here anyway.
+NOTHING_CAPTURED: Any = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
 
 
 @dataclass(frozen=True)
@@ -88,24 +93,40 @@ def run_slot(settings: Settings, key: str, progress: Callable[[str, str], None] 
     """Run the slot job for one slot and report. Raises what the slot failed with."""
     slot = parse_slot(key)
     definitions = build_definitions(settings, progress=progress)
-    with open_instance(settings.home) as instance:
+    with dg.DagsterInstance.local_temp(str(dagster_home(settings.home)), NOTHING_CAPTURED) as instance:
         instance.add_dynamic_partitions("slot", [slot.key])
         try:
             result = definitions.resolve_job_def(SLOT_JOB).execute_in_process(
                 instance=instance, partition_key=slot.key, run_config=QUIET
             )
-        except Exception as error:
+        except (Exception, dg.DagsterExecutionInterruptedError) as error:
             raise_what_a_person_should_read(error)
             raise
         return _report(settings, slot, result, instance)
 
 
 def raise_what_a_person_should_read(error: BaseException) -> None:
-    """Raise the first error in the chain of causes that was written for people, if there is one."""
+    """Raise what is behind an error: Ctrl-C, else what was written for people, else what the system said, if any."""
+    chain = list(_causes(error))
+    if any(_is_interruption(cause) for cause in chain):
+        raise KeyboardInterrupt from error
+    for kind in (QuantPipelineError, OSError):
+        for cause in chain:
+            if isinstance(cause, kind):
+                raise cause
+
+
+def _is_interruption(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    # Dagster raises the original again with its own wrapper as context, so the chain may come back to where it began.
+    seen: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, QuantPipelineError):
-            raise cause
+    while cause is not None and cause not in seen:
+        yield cause
+        seen.append(cause)
         cause = cause.__cause__ or cause.__context__
 
 
@@ -136,16 +157,25 @@ def _report(
         approved=_count(frames["sized_orders"]["approved"]),
         orders_sent=_count(frames["executions"]["outcome"] == "sent"),
     )
-    return SlotReport(slot.key, result.run_id, funnel, _timings(instance, result.run_id), frames)
+    return SlotReport(slot.key, result.run_id, funnel, _timings(instance, result), frames)
 
 
 def _count(flags: ArrayLike) -> int:
     return int(np.count_nonzero(flags))
 
 
-def _timings(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
-    steps = [step for step in instance.get_run_step_stats(run_id) if step.start_time and step.end_time]
-    seconds = {step.step_key: round((step.end_time or 0) - (step.start_time or 0), 3) for step in steps}
-    started = min((step.start_time or 0 for step in steps), default=0.0)
-    ended = max((step.end_time or 0 for step in steps), default=0.0)
+def _timings(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> dict[str, float]:
+    """Seconds per asset and in total; assets of one reading each get the seconds of that reading."""
+    steps = {
+        step.step_key: (step.start_time, step.end_time)
+        for step in instance.get_run_step_stats(result.run_id)
+        if step.start_time and step.end_time
+    }
+    seconds = {
+        event.asset_key.path[-1]: round(steps[event.step_key][1] - steps[event.step_key][0], 3)
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key and event.step_key in steps
+    }
+    started = min((start for start, _ in steps.values()), default=0.0)
+    ended = max((end for _, end in steps.values()), default=0.0)
     return {**seconds, "total": round(ended - started, 3)}

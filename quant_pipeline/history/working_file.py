@@ -25,6 +25,8 @@ from quant_pipeline.history import schema
 from quant_pipeline.history.file_lock import POLL_SECONDS, locked
 
 CATALOG = "history"
+# What DuckDB makes of a Ctrl-C during a query, which must not pass for an error that is worth another try.
+INTERRUPTED = "Query interrupted"
 WAIT_SECONDS = 20.0
 # Every opening reads the log again, at up to 15 ms for 100 kB; a checkpoint costs about 30 ms. So a slot is quickest.
 LONG_LOG_BYTES = 32 * 1024
@@ -78,9 +80,11 @@ class WorkingFile:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 with suppress(duckdb.Error):
                     connection.execute("ROLLBACK")
+                if isinstance(error, RuntimeError) and str(error) == INTERRUPTED:
+                    raise KeyboardInterrupt from error
                 raise
 
     @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, session_on
-from quant_pipeline.automation.slots import SLOT_LENGTH, parse_slot, slot_at, slots_of
+from quant_pipeline.automation.slots import SLOT_LENGTH, parse_slot, slot_at, slot_containing, slots_of
 from quant_pipeline.errors import SlotError
 
 DAYS = st.dates(dt.date(2016, 1, 4), dt.date(2026, 12, 31))
@@ -65,3 +65,9 @@ def test_a_key_that_names_no_slot_is_refused_with_the_reason(key: str, message: 
         parse_slot(key)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_slot_of_a_time_without_zone_is_in_exchange_time_and_a_closed_market_has_none() -> None:
+    assert slot_containing(dt.datetime(2026, 11, 20, 10, 29, 59)).key == "2026-11-20T10:15"
+    with pytest.raises(SlotError, match=r"closed at 2018-02-24 10:15.*opens on 2018-02-26 at 09:30"):
+        slot_containing(dt.datetime(2018, 2, 24, 10, 15))

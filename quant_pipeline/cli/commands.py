@@ -1,0 +1,198 @@
+"""The commands of ``quant-pipeline``.
+
+A command reads its options, calls one function of the rooms below and prints what came of it. Imports are made inside
+the commands, so that ``--help`` and wrong usage answer at once. How a command ends belongs to ``main``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from quant_pipeline.cli.options import FILE, at_option, bars_option, minute_bars_option, speed_option
+
+
+class InOrderOfUse(click.Group):
+    """Lists the commands in the order they are written in, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands as they were added."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrderOfUse, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+def commands(debug: bool) -> None:
+    """Scan, score, size and trade US stocks, and explain every order.
+
+    Without QUANT_IB_HOST and QUANT_IB_PORT everything runs on an embedded paper gateway; no account is needed.
+    """
+    del debug  # main reads it before anything is imported
+
+
+@commands.command(short_help="Run one slot and show what came of it.")
+@click.option("--slot", metavar="KEY", help="The slot, by its start in exchange time: 2026-11-20T10:15. Default: now.")
+@at_option
+@bars_option
+@minute_bars_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of panels.")
+def run(slot: str | None, at: dt.datetime | None, bars: Path | None, minute_bars: Path | None, as_json: bool) -> None:
+    """Run one slot: scan, quote, filter, score, size, send, watch.
+
+    A slot that is over is decided again from what was recorded; nothing is sent then.
+    """
+    from quant_pipeline.cli.market import prepare_market
+    from quant_pipeline.settings import load_settings
+
+    # Asked before anything is started: a time without a slot must not cost the market that is being played.
+    if slot is not None:
+        from quant_pipeline.automation.slots import parse_slot
+
+        parse_slot(slot)
+    elif at is not None:
+        from quant_pipeline.automation.slots import slot_containing
+
+        slot = slot_containing(at).key
+    settings = load_settings()
+    say = _quiet if as_json else _say
+    prepare_market(settings, say, at=at, bars=bars, minute_bars=minute_bars)
+    say("Loading Dagster")
+    from quant_pipeline.cli.run_report import print_report, progress_line
+    from quant_pipeline.cli.run_slot import run_slot, slot_now
+
+    key = slot or slot_now(settings).key
+    say(f"Slot {key}")
+    started = time.monotonic()
+    report = run_slot(
+        settings, key, lambda asset, text: say(progress_line(time.monotonic() - started, asset, text, settings.home))
+    )
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        print_report(report, settings)
+
+
+@commands.command(short_help="Start the Dagster UI with everything live.")
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", default=3000, help="Port of the UI. Default: 3000.")
+@at_option
+@speed_option
+@bars_option
+@minute_bars_option
+def up(port: int, at: dt.datetime | None, speed: float, bars: Path | None, minute_bars: Path | None) -> None:
+    """Start everything: gateway if none is configured, Dagster UI on 127.0.0.1, daemon, sensors.
+
+    Ctrl-C ends all of it.
+    """
+    _say("Checking settings and port")
+    from quant_pipeline.cli.up import serve_until_interrupted
+    from quant_pipeline.settings import load_settings
+
+    serve_until_interrupted(load_settings(), port, _say, at=at, speed=speed, bars=bars, minute_bars=minute_bars)
+
+
+@commands.command(short_help="Show capital, exposure, risk and positions.")
+@click.option("--watch", is_flag=True, help="Refresh every few seconds until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the panel.")
+def status(watch: bool, as_json: bool) -> None:
+    """Show the monitoring panel: live from the broker, or as last recorded when no gateway runs."""
+    if watch and as_json:
+        raise click.UsageError("--watch and --json do not go together")
+    from quant_pipeline.cli.monitoring import print_status, watch_status
+    from quant_pipeline.settings import load_settings
+
+    settings = load_settings()
+    if watch:
+        watch_status(settings)
+    else:
+        print_status(settings, as_json=as_json)
+
+
+@commands.command(short_help="Say what is wrong with the set-up and what to do.")
+def doctor() -> None:
+    """Check versions, settings, home, calendar, broker, clock, history and journal, and say what to do."""
+    from quant_pipeline.cli.doctor import examine
+
+    healthy = True
+    for finding in examine():
+        healthy &= finding.healthy
+        _say(finding.line)
+    if not healthy:
+        raise click.exceptions.Exit(1)
+
+
+@commands.command(short_help="Serve the paper gateway alone, for any TWS client.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="N", default=0, help="Port on 127.0.0.1. Default: a free one."
+)
+@click.option("--home", type=FILE, metavar="DIR", help="Where the paper book is kept. Default: QUANT_HOME.")
+@at_option
+@speed_option
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of the synthetic market.")
+@bars_option
+@minute_bars_option
+@click.option("--stop", is_flag=True, help="End the gateway that runs in this home.")
+def gateway(
+    port: int,
+    home: Path | None,
+    at: dt.datetime | None,
+    speed: float,
+    seed: int | None,
+    bars: Path | None,
+    minute_bars: Path | None,
+    stop: bool,
+) -> None:
+    """Serve the paper gateway alone, for any TWS client, until Ctrl-C.
+
+    Prints "listening on 127.0.0.1:PORT" once it accepts connections.
+    """
+    from quant_pipeline.cli.market import refuse_minutes_alone
+    from quant_pipeline.settings import load_settings
+
+    settings = load_settings(**({"home": home} if home else {}))
+    chosen_home = home.expanduser().absolute() if home else settings.home
+    if stop:
+        from quant_pipeline.paper_gateway import embedded
+
+        _say("gateway stopped" if embedded.stop(chosen_home) else "no gateway is running")
+        return
+    refuse_minutes_alone(bars, minute_bars)
+    from quant_pipeline.paper_gateway.options import GatewayOptions
+    from quant_pipeline.paper_gateway.serve import serve
+
+    # What it logs is for the person at this terminal, who needs no module names.
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    serve(
+        GatewayOptions(
+            home=chosen_home,
+            port=port,
+            at=at,
+            speed=speed,
+            seed=settings.gateway.seed if seed is None else seed,
+            bars=bars,
+            minute_bars=minute_bars,
+            cash=settings.gateway.cash,
+        )
+    )
+
+
+@commands.command("settings", short_help="List every setting with its default and meaning.")
+def settings_command() -> None:
+    """Print every setting with its default, its environment variable and its meaning."""
+    from quant_pipeline.cli.settings_reference import settings_reference
+
+    click.echo(settings_reference(), nl=False)
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def _quiet(text: str) -> None:
+    del text
