@@ -1,8 +1,8 @@
 """The errors a person is meant to read.
 
 One sentence each: what is wrong and what to do about it. The command line prints them without a traceback and Dagster
-shows them as the reason of a failed step. Anything that is not derived from ``QuantPipelineError`` is a bug of ours and
-keeps its traceback. No logic belongs here.
+shows them as the reason of a failed step. Anything that is not derived from ``QuantPipelineError`` is a bug of ours;
+``--debug`` shows its traceback. No logic belongs here.
 """
 
 

@@ -12,11 +12,12 @@ import hashlib
 import json
 import os
 import tomllib
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from quant_pipeline.errors import SettingsError
 
@@ -24,6 +25,8 @@ SETTINGS_FILE = "quant_pipeline.toml"
 DEFAULT_HOME = Path(".quant")
 NOT_SETTINGS = frozenset({"QUANT_HISTORY"})  # where dbt finds the history
 EMBEDDED_CAPITAL = 100_000.0
+
+_overrides: ContextVar[dict[str, Any]] = ContextVar("overrides", default={})  # noqa: B039 - never changed in place
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0)]
@@ -111,9 +114,7 @@ class RiskSettings(Section):
     max_total_risk_pct: Percent = Field(default=20.0, description="Loss if every stop is hit")
     max_position_pct: Percent = Field(default=5.0, description="Value of one symbol's position")
     max_utilization_pct: Percent = Field(default=90.0, description="Value of all positions and working entries")
-    allow_duplicate_symbols: Literal[False] = Field(
-        default=False, description="One position a symbol; not to be switched off"
-    )
+    allow_duplicate_symbols: bool = Field(default=False, description="One position a symbol; not to be switched off")
     min_position_value: float = Field(
         default=100.0, ge=0, description="Smaller positions are not worth their commission"
     )
@@ -121,6 +122,13 @@ class RiskSettings(Section):
         default="available",
         description="What the sizing percentages are taken of; the limits always hold against the total",
     )
+
+    @field_validator("allow_duplicate_symbols")
+    @classmethod
+    def _never_twice(cls, allowed: bool) -> bool:
+        if allowed:
+            raise ValueError("a symbol is never held twice")
+        return allowed
 
 
 class ExecutionSettings(Section):
@@ -242,8 +250,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over what is passed in; ``load_settings`` passes the settings file in."""
-        return env_settings, init_settings
+        """Overrides over the environment over what is passed in, which is the settings file."""
+        return InitSettingsSource(settings_cls, init_kwargs=_overrides.get()), env_settings, init_settings
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -259,12 +267,13 @@ def load_settings(**overrides: object) -> Settings:
         if path.is_file():
             values = _read_settings_file(path)
             break
+    token = _overrides.set(overrides)
     try:
         settings = Settings(**values)  # pyright: ignore[reportArgumentType]
-        if overrides:
-            settings = Settings.model_validate(_merged(settings.model_dump(), overrides))
     except ValidationError as error:
         raise SettingsError(_in_one_sentence(error)) from error
+    finally:
+        _overrides.reset(token)
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
 
 
@@ -282,17 +291,6 @@ def _read_settings_file(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML ({error}); correct it or take it away.") from error
-
-
-def _merged(base: dict[str, object], changes: dict[str, object]) -> dict[str, object]:
-    merged = dict(base)
-    for name, value in changes.items():
-        below = merged.get(name)
-        if isinstance(value, dict) and isinstance(below, dict):
-            merged[name] = _merged(below, value)
-        else:
-            merged[name] = value
-    return merged
 
 
 def _in_one_sentence(error: ValidationError) -> str:

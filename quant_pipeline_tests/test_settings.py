@@ -87,3 +87,20 @@ def test_an_environment_variable_that_names_no_setting_is_refused(monkeypatch: p
     monkeypatch.setenv("QUANT_CAPTIAL", "5000")
     with pytest.raises(SettingsError, match="QUANT_CAPTIAL names no setting"):
         load_settings()
+
+
+def test_overrides_win_over_the_environment_and_leave_the_rest_of_a_section_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QUANT_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("QUANT_RISK__MAX_POSITIONS", "20")
+    monkeypatch.setenv("QUANT_RISK__MAX_TOTAL_RISK_PCT", "7")
+    settings = load_settings(home=tmp_path / "here", risk={"max_positions": 9})
+    assert settings.home == tmp_path / "here"
+    assert settings.risk.max_positions == 9
+    assert settings.risk.max_total_risk_pct == 7
+
+
+def test_a_switch_can_be_written_out_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANT_RISK__ALLOW_DUPLICATE_SYMBOLS", "false")
+    assert load_settings().risk.allow_duplicate_symbols is False

@@ -41,7 +41,7 @@ class HistoryIOManager(dg.IOManager):
             context.add_output_metadata({"read back from materialization": materialization.id})
         self._versions[asset, context.partition_key] = materialization, frame
         context.add_output_metadata(_metadata(materialization, frame))
-        self._run.report_progress(asset, f"{materialization.rows} rows")
+        self._run.report_progress(asset, "1 row" if materialization.rows == 1 else f"{materialization.rows:,} rows")
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         """The frame an asset reads. Fails, beyond retry, with a ``NotRecordedError`` when the slot has none."""
