@@ -114,6 +114,11 @@ class RiskSettings(Section):
     max_total_risk_pct: Percent = Field(default=20.0, description="Loss if every stop is hit")
     max_position_pct: Percent = Field(default=5.0, description="Value of one symbol's position")
     max_utilization_pct: Percent = Field(default=90.0, description="Value of all positions and working entries")
+    utilization_reserve_pct: Percent = Field(
+        default=0.25,
+        description="Kept free below max_utilization_pct when orders are sized, so that commissions and moving prices "
+        "do not carry the book over it",
+    )
     allow_duplicate_symbols: bool = Field(default=False, description="One position a symbol; not to be switched off")
     min_position_value: float = Field(
         default=100.0, ge=0, description="Smaller positions are not worth their commission"

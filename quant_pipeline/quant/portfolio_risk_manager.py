@@ -152,9 +152,11 @@ class _Pass:
             ("max_utilization_pct", self.deployed + value, limits.max_utilization_pct, "would be deployed"),
         )
         for name, amount, limit, what in checks:
-            if amount > limit / 100.0 * self.capital + DUST:
+            reserve = limits.utilization_reserve_pct if name == "max_utilization_pct" else 0.0
+            if amount > (limit - reserve) / 100.0 * self.capital + DUST:
                 figure = f"${amount:,.2f} ({self._percent(amount):.2f} % of capital)"
-                return f"{name}: {figure} {what}, the limit is {limit:g} %"
+                kept = f" less {reserve:g} % kept in reserve" if reserve else ""
+                return f"{name}: {figure} {what}, the limit is {limit:g} %{kept}"
         return None
 
     def _too_small(self, offer: _Offer) -> str:

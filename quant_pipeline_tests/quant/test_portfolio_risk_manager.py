@@ -138,9 +138,22 @@ def test_total_risk_passes_at_its_limit_and_is_refused_a_cent_above(held_risk: f
         assert made["reason"].item().startswith("max_total_risk_pct: $20,000.01 (20.00 % of capital)")
 
 
+@pytest.mark.parametrize(("deployed", "approved"), [(84_750.0, True), (84_750.01, False)])
+def test_the_reserve_is_kept_free_below_the_utilisation_limit(deployed: float, approved: bool) -> None:
+    made = size(offers(("AAA", 80, 100.0, 98.0)), account_of(deployed=deployed), sizing_capital="total")
+    assert bool(made["approved"].item()) is approved
+    if not approved:
+        assert made["reason"].item().endswith("the limit is 90 % less 0.25 % kept in reserve")
+
+
 @pytest.mark.parametrize(("deployed", "approved"), [(85_000.0, True), (85_000.01, False)])
 def test_utilisation_passes_at_its_limit_and_is_refused_a_cent_above(deployed: float, approved: bool) -> None:
-    made = size(offers(("AAA", 80, 100.0, 98.0)), account_of(deployed=deployed), sizing_capital="total")
+    made = size(
+        offers(("AAA", 80, 100.0, 98.0)),
+        account_of(deployed=deployed),
+        sizing_capital="total",
+        utilization_reserve_pct=0,
+    )
     assert bool(made["approved"].item()) is approved
     if not approved:
         assert made["reason"].item() == (
