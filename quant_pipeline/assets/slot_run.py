@@ -15,14 +15,14 @@ from functools import cached_property
 import dagster as dg
 import pandas as pd
 
-from quant_pipeline.automation.slots import Slot, parse_slot
+from quant_pipeline.automation.slots import PARTITIONS, Slot, parse_slot
 from quant_pipeline.broker.session import BrokerSession, Role, broker_address, connect
 from quant_pipeline.errors import BrokerError, NotRecordedError, QuantPipelineError, SlotError
 from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.store import History, Materialization
 from quant_pipeline.settings import Settings
 
-SLOTS = dg.DynamicPartitionsDefinition(name="slot")
+SLOTS = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 """Partitions are added as slots come: the UI lists slots that were asked for and nothing else."""
 
 

@@ -7,13 +7,12 @@ slot. Which slots exist is ``automation.slots``; what a run does is the assets' 
 import dagster as dg
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME
-from quant_pipeline.automation.slots import slot_at, slots_of
+from quant_pipeline.automation.slots import PARTITIONS, slot_at, slots_of
 from quant_pipeline.broker.session import Role, connect
 from quant_pipeline.errors import QuantPipelineError
 from quant_pipeline.settings import Settings
 
 INTERVAL_SECONDS = 30
-PARTITIONS = "slot"
 
 
 def slot_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition:

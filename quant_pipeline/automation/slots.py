@@ -14,6 +14,8 @@ from quant_pipeline.errors import SlotError
 
 SLOT_LENGTH = dt.timedelta(minutes=15)
 KEY_FORMAT = "%Y-%m-%dT%H:%M"
+PARTITIONS = "slot"
+"""Name of the set of partitions that Dagster keeps the slots in."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from quant_pipeline.automation.dagster_home import dagster_home
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, next_session
-from quant_pipeline.automation.slots import Slot, parse_slot, slot_at
+from quant_pipeline.automation.slots import PARTITIONS, Slot, parse_slot, slot_at
 from quant_pipeline.broker.session import Role, connect
 from quant_pipeline.definitions import SLOT_JOB, build_definitions
 from quant_pipeline.errors import QuantPipelineError, SlotError
@@ -94,7 +94,7 @@ def run_slot(settings: Settings, key: str, progress: Callable[[str, str], None] 
     slot = parse_slot(key)
     definitions = build_definitions(settings, progress=progress)
     with dg.DagsterInstance.local_temp(str(dagster_home(settings.home)), NOTHING_CAPTURED) as instance:
-        instance.add_dynamic_partitions("slot", [slot.key])
+        instance.add_dynamic_partitions(PARTITIONS, [slot.key])
         try:
             result = definitions.resolve_job_def(SLOT_JOB).execute_in_process(
                 instance=instance, partition_key=slot.key, run_config=QUIET

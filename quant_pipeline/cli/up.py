@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from quant_pipeline.automation.dagster_home import open_instance
-from quant_pipeline.automation.slots import slots_of
+from quant_pipeline.automation.slots import PARTITIONS, slots_of
 from quant_pipeline.cli.market import prepare_market
 from quant_pipeline.cli.run_slot import slot_now
 from quant_pipeline.errors import QuantPipelineError, SlotError, UsageError
@@ -108,7 +108,7 @@ def _register_slots_of_the_session(settings: Settings, say: Callable[[str], None
             say(str(closed))
             return
         say(f"It is slot {slot.key}; the sensor runs it and every slot after it")
-        instance.add_dynamic_partitions("slot", [other.key for other in slots_of(slot.session)])
+        instance.add_dynamic_partitions(PARTITIONS, [other.key for other in slots_of(slot.session)])
 
 
 def _check_free(port: int) -> None:

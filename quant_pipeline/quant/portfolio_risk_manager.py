@@ -146,13 +146,18 @@ class _Pass:
         if value < limits.min_position_value - DUST:
             return f"min_position_value: ${value:,.2f} is below ${limits.min_position_value:,.2f}"
         checks = (
-            ("max_risk_per_trade_pct", risk, limits.max_risk_per_trade_pct, "would be at risk in the trade"),
-            ("max_position_pct", value, limits.max_position_pct, "would be in the symbol"),
-            ("max_total_risk_pct", self.risk + risk, limits.max_total_risk_pct, "would be at risk in all"),
-            ("max_utilization_pct", self.deployed + value, limits.max_utilization_pct, "would be deployed"),
+            ("max_risk_per_trade_pct", risk, limits.max_risk_per_trade_pct, 0.0, "would be at risk in the trade"),
+            ("max_position_pct", value, limits.max_position_pct, 0.0, "would be in the symbol"),
+            ("max_total_risk_pct", self.risk + risk, limits.max_total_risk_pct, 0.0, "would be at risk in all"),
+            (
+                "max_utilization_pct",
+                self.deployed + value,
+                limits.max_utilization_pct,
+                limits.utilization_reserve_pct,
+                "would be deployed",
+            ),
         )
-        for name, amount, limit, what in checks:
-            reserve = limits.utilization_reserve_pct if name == "max_utilization_pct" else 0.0
+        for name, amount, limit, reserve, what in checks:
             if amount > (limit - reserve) / 100.0 * self.capital + DUST:
                 figure = f"${amount:,.2f} ({self._percent(amount):.2f} % of capital)"
                 kept = f" less {reserve:g} % kept in reserve" if reserve else ""
