@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from quant_pipeline.quant.bar_panel import FIELDS
+from quant_pipeline.quant.indicators.panel import FIELDS
 
 SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0)
 """Shares after a split for one before; a reverse split is the inverse. All move the price by more than 30 %."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from quant_pipeline.quant.bar_panel import BarPanel
 from quant_pipeline.quant.bar_quality import BarRequirements, bar_faults
-from quant_pipeline.quant.latest_values import average_true_range
+from quant_pipeline.quant.indicators.latest import average_true_range
+from quant_pipeline.quant.indicators.panel import BarPanel
 from quant_pipeline.quant.portfolio_risk_manager import PortfolioRiskManager
 from quant_pipeline.quant.quant_scorer import QuantScorer
 from quant_pipeline.quant.quote_quality import QuoteReading, quote_fault, read_quotes

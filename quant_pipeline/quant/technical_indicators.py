@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from quant_pipeline.errors import UsageError
-from quant_pipeline.quant.bar_panel import BarPanel
-from quant_pipeline.quant.indicator_table import INDICATORS, Indicator
-from quant_pipeline.quant.latest_values import latest_values
+from quant_pipeline.quant.indicators.latest import latest_values
+from quant_pipeline.quant.indicators.panel import BarPanel
+from quant_pipeline.quant.indicators.table import INDICATORS, Indicator
 
 __all__ = ["INDICATORS", "Indicator", "IndicatorResponse", "TechnicalIndicators"]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from quant_pipeline import frames
-from quant_pipeline.quant.indicator_table import INDICATORS
+from quant_pipeline.quant.indicators.table import INDICATORS
 from quant_pipeline.quant.quant_scorer import INDICATORS_USED, SCORE_COLUMNS, QuantScore, QuantScorer
 from quant_pipeline.quant.signals import COMPONENTS, SIGNALS
 from quant_pipeline.quant.technical_indicators import TechnicalIndicators

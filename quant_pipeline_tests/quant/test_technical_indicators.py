@@ -11,7 +11,7 @@ import talib
 
 from quant_pipeline import frames
 from quant_pipeline.errors import UsageError
-from quant_pipeline.quant.indicator_table import INDICATORS
+from quant_pipeline.quant.indicators.table import INDICATORS
 from quant_pipeline.quant.technical_indicators import NAMES, TechnicalIndicators
 from quant_pipeline_tests.quant.market_data import (
     bars_from,

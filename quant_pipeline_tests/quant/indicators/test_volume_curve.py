@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quant_pipeline.errors import UsageError
-from quant_pipeline.quant.volume_curve import CLOSING_AUCTION, paced_volume, usual_volume_share
+from quant_pipeline.quant.indicators.volume_curve import CLOSING_AUCTION, paced_volume, usual_volume_share
 from quant_pipeline_tests.quant.market_data import REAL_DATA
 
 PROGRESS = st.floats(min_value=0.0, max_value=1.0)

@@ -13,9 +13,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 
-from quant_pipeline.quant.bar_panel import BarPanel
-from quant_pipeline.quant.indicator_table import INDICATORS, SLOPE_BARS, YEAR
-from quant_pipeline.quant.rolling import (
+from quant_pipeline.quant.indicators.panel import BarPanel
+from quant_pipeline.quant.indicators.rolling import (
     ema_weights,
     lagged,
     macd_weights,
@@ -26,6 +25,7 @@ from quant_pipeline.quant.rolling import (
     wilder_sums,
     wilder_weights,
 )
+from quant_pipeline.quant.indicators.table import INDICATORS, SLOPE_BARS, YEAR
 
 Values = dict[str, np.ndarray]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from quant_pipeline.quant.indicator_table import YEAR
-from quant_pipeline.quant.volume_curve import paced_volume
+from quant_pipeline.quant.indicators.table import YEAR
+from quant_pipeline.quant.indicators.volume_curve import paced_volume
 
 PRICES = ("open", "high", "low", "close")
 FIELDS = (*PRICES, "volume")
