@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sqlite3
 import sys
 import warnings
@@ -29,14 +30,16 @@ def main() -> None:
     if not debug:
         warnings.simplefilter("ignore")
         logging.getLogger("ib_insync").setLevel(logging.CRITICAL)
-    sys.exit(run_command([argument for argument in arguments if argument != DEBUG], debug=debug))
+    status = run_command([argument for argument in arguments if argument != DEBUG], debug=debug)
+    _let_nothing_interrupt_the_way_out()
+    sys.exit(status)
 
 
 def run_command(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command and return the exit status; with ``debug`` an error is raised as it is."""
-    from quant_pipeline.cli.commands import commands
-
     try:
+        from quant_pipeline.cli.commands import commands
+
         return commands.main(arguments, prog_name="quant-pipeline", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -44,11 +47,17 @@ def run_command(arguments: list[str], *, debug: bool = False) -> int:
     except click.ClickException as error:
         return _say(_wrong_usage(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
+        _let_nothing_interrupt_the_way_out()
         return _say("Interrupted; nothing is half-written, run it again when you like.", INTERRUPTED)
     except Exception as error:
         if debug:
             raise
         return _say(*_in_one_sentence(error))
+
+
+def _let_nothing_interrupt_the_way_out() -> None:
+    # Python takes a while to end; a Ctrl-C then would give a traceback and the exit status of a killed process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _say(sentence: str, status: int) -> int:

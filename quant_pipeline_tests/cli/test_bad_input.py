@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,10 +164,11 @@ def test_contradicting_settings_are_wrong_usage(here: Run) -> None:
     assert_refused(here("run", "--json", QUANT_LIVE="true"), 2, "live = true needs the account")
 
 
-def test_an_interrupted_run_says_so_in_one_line_and_publishes_nothing(home: Path, tmp_path: Path) -> None:
+def run_in_mid_slot(home: Path, folder: Path) -> subprocess.Popen[str]:
+    """``quant-pipeline run`` in a session of its own, once it has told of its first asset."""
     process = subprocess.Popen(
         [sys.executable, "-m", "quant_pipeline", "run", "--at", SLOT],
-        cwd=tmp_path,
+        cwd=folder,
         env=clean_environment(home, QUANT_BROKER__MESSAGES_PER_SECOND="0"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -176,6 +179,11 @@ def test_an_interrupted_run_says_so_in_one_line_and_publishes_nothing(home: Path
     for line in process.stdout:
         if "universe " in line:
             break
+    return process
+
+
+def test_an_interrupted_run_says_so_in_one_line_and_publishes_nothing(home: Path, tmp_path: Path) -> None:
+    process = run_in_mid_slot(home, tmp_path)
     errors = ""
     for _ in range(20):  # Dagster may miss one between two steps; a person presses again
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to every process that belongs to the command
@@ -188,21 +196,27 @@ def test_an_interrupted_run_says_so_in_one_line_and_publishes_nothing(home: Path
     assert not (home / "history.duckdb").exists()
 
 
+def test_ctrl_c_pressed_again_on_the_way_out_changes_nothing(home: Path, tmp_path: Path) -> None:
+    process = run_in_mid_slot(home, tmp_path)
+    assert process.stderr is not None
+    said: list[str] = []
+    reader = threading.Thread(target=said.extend, args=(iter(process.stderr.readline, ""),))
+    reader.start()
+    deadline = time.monotonic() + SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        os.killpg(process.pid, signal.SIGINT)
+        # Until it has heard, as a person presses; then faster, for leaving takes a moment only.
+        time.sleep(0.05 if "".join(said).strip() else 0.4)
+    reader.join(SECONDS)
+    assert process.returncode == 130
+    assert "".join(said).strip().startswith("quant-pipeline: Interrupted"), said
+    assert len("".join(said).strip().splitlines()) == 1, said
+
+
 def test_a_gateway_killed_in_mid_slot_fails_the_slot_and_leaves_nothing_half_written(
     quant_pipeline: Run, home: Path, tmp_path: Path
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quant_pipeline", "run", "--at", SLOT],
-        cwd=tmp_path,
-        env=clean_environment(home, QUANT_BROKER__MESSAGES_PER_SECOND="0"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "universe " in line:
-            break
+    process = run_in_mid_slot(home, tmp_path)
     running = embedded.running(home)
     assert running is not None
     os.kill(running.pid, signal.SIGKILL)
