@@ -28,14 +28,8 @@ _NAMES = ", ".join(column.quoted for column in columns_of(BARS))
 
 
 def _differs(left: str, right: str) -> str:
-    """SQL that is true unless two bars are equal bit for bit; -0.0 is not 0.0 here, though DuckDB calls them equal."""
-    unequal = [f"{left}.{column.quoted} IS DISTINCT FROM {right}.{column.quoted}" for column in _VALUES]
-    signs = [
-        f"signbit({left}.{column.quoted}) IS DISTINCT FROM signbit({right}.{column.quoted})"
-        for column in _VALUES
-        if pa.types.is_floating(column.arrow)
-    ]
-    return " OR ".join(unequal + signs)
+    """SQL that is true unless two bars have equal values."""
+    return " OR ".join(f"{left}.{column.quoted} IS DISTINCT FROM {right}.{column.quoted}" for column in _VALUES)
 
 
 _EXTENT = """

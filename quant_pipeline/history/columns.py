@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from duckdb.sqltypes import DuckDBPyType
 
 from quant_pipeline.errors import HistoryError
@@ -77,7 +77,10 @@ def columns_of(asset: str) -> tuple[Column, ...]:
 
 
 def to_arrow(asset: str, frame: pd.DataFrame) -> pa.Table:
-    """The frame as an Arrow table with the declared types; NaN, NaT and None all become null."""
+    """The frame as an Arrow table with the declared types; NaN, NaT and None all become null, -0.0 becomes 0.0.
+
+    DuckDB compresses the two zeros of a block into one, so a stored frame could not keep their signs apart.
+    """
     columns = columns_of(asset)
     return pa.table(
         [_to_arrow(column, pd.Series(frame[column.name])) for column in columns],
@@ -86,16 +89,16 @@ def to_arrow(asset: str, frame: pd.DataFrame) -> pa.Table:
 
 
 def to_frame(asset: str, table: pa.Table) -> pd.DataFrame:
-    """The validated frame a table was made from: same types, same values, same order, fresh index."""
+    """The validated frame a table was made from: same types, equal values, same order, fresh index."""
     return pd.DataFrame({column.name: _to_series(asset, column, table[column.name]) for column in columns_of(asset)})
 
 
 def data_hash(asset: str, frame: pd.DataFrame) -> str:
     """A hash of what the frame says: 32 hex digits of SHA-256 over its columns in declared order.
 
-    Numbers count bit for bit and NaN in any guise is "missing"; the index, the storage behind a dtype and the order of
-    the frame's columns do not count. A column without any value counts as absent, so that the hash of a recorded frame
-    stays what it was when a column is added to the asset later.
+    Numbers count bit for bit but for the sign of zero, and NaN in any guise is "missing"; the index, the storage behind
+    a dtype and the order of the frame's columns do not count. A column without any value counts as absent, so that the
+    hash of a recorded frame stays what it was when a column is added to the asset later.
     """
     return table_hash(asset, to_arrow(asset, frame))
 
@@ -122,14 +125,21 @@ def _arrow_type(sql: Any) -> pa.DataType:
 
 def _to_arrow(column: Column, series: pd.Series) -> pa.Array:
     if column.nested:
-        return pa.array([_rows(value) for value in series], type=column.arrow, from_pandas=True)
+        rows = [_with_one_zero(value, column.arrow) for value in series]
+        return pa.array(rows, type=column.arrow, from_pandas=True)
     if pa.types.is_date(column.arrow):
         return pa.array(series.to_numpy().astype("datetime64[D]"), type=column.arrow)
-    return pa.Array.from_pandas(series, type=column.arrow)
+    values = pa.Array.from_pandas(series, type=column.arrow)
+    return pc.call_function("add", [values, 0.0]) if pa.types.is_floating(column.arrow) else values
 
 
-def _rows(value: Iterable[Any] | None) -> list[Any] | None:
-    return None if value is None else list(value)
+def _with_one_zero(value: Any, kind: pa.DataType) -> Any:
+    """A nested value as lists and dicts, -0.0 as 0.0 in it; what is missing stays as it is."""
+    if pa.types.is_list(kind) and value is not None:
+        return [_with_one_zero(item, kind.value_type) for item in value]
+    if pa.types.is_struct(kind) and value is not None:
+        return {field.name: _with_one_zero(value.get(field.name), field.type) for field in kind}
+    return value + 0.0 if isinstance(value, float) else value
 
 
 def _to_series(asset: str, column: Column, values: pa.ChunkedArray) -> pd.Series:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quant_pipeline.errors import HistoryError
 from quant_pipeline.frames import FRAMES, empty, validate
 from quant_pipeline.history.columns import columns_of, data_hash, to_arrow, to_frame
-from quant_pipeline_tests.history.recorded_frames import bars_of, frames_of, quality_filter
+from quant_pipeline_tests.history.recorded_frames import STARTED, bars_of, frames_of, quality_filter
 
 ASSETS = [asset for asset in FRAMES if asset != "bars"]
 
@@ -51,11 +51,22 @@ def test_the_hash_sees_every_change(column: str, value: object) -> None:
     assert data_hash("quality_filter", changed) != data_hash("quality_filter", frame)
 
 
-def test_the_hash_sees_the_order_of_rows_and_the_sign_of_zero() -> None:
+def test_the_hash_sees_the_order_of_rows() -> None:
     frame = quality_filter("AAPL", "MSFT")
     assert data_hash("quality_filter", frame) != data_hash("quality_filter", frame.iloc[::-1])
-    zero, minus_zero = quality_filter("AAPL", price=0.0), quality_filter("AAPL", price=-0.0)
-    assert data_hash("quality_filter", zero) != data_hash("quality_filter", minus_zero)
+
+
+def test_a_zero_has_no_sign_in_a_column_or_in_a_struct() -> None:
+    def panel(zero: float) -> pd.DataFrame:
+        values = {name: [zero] for name in FRAMES["portfolio_status"].columns}
+        position = {"symbol": "A", "direction": "LONG", "unrealized_pnl": zero}
+        return validate(
+            "portfolio_status", pd.DataFrame({**values, "open_positions": [[position]], "observed_at": [STARTED]})
+        )
+
+    assert data_hash("portfolio_status", panel(-0.0)) == data_hash("portfolio_status", panel(0.0))
+    back = to_frame("portfolio_status", to_arrow("portfolio_status", panel(-0.0))).iloc[0]
+    assert not np.signbit([back["unrealized_pnl"], back["open_positions"][0]["unrealized_pnl"]]).any()
 
 
 def test_values_do_not_slip_from_one_column_into_the_next() -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,6 +55,16 @@ def test_the_order_of_rows_is_kept(history: History) -> None:
     frame = quality_filter(*(f"S{index * 7919 % 3000}" for index in range(3000)))
     made = history.append("quality_filter", frame, slot=SLOT, **MADE)
     pd.testing.assert_frame_equal(history.frame(made.id), frame)
+
+
+def test_zeros_of_either_sign_keep_their_hash_when_the_file_is_compressed(history: History) -> None:
+    frame = quality_filter("A", "B").assign(price=[-0.0, 0.0])
+    made = [history.append("quality_filter", part, slot=SLOT, **MADE) for part in (frame, frame.iloc[::-1])]
+    history.publish()  # which is when DuckDB compresses what was appended
+    for materialization in made:
+        back = history.frame(materialization.id)
+        assert not np.signbit(back["price"]).any()
+        assert data_hash("quality_filter", back) == materialization.data_hash
 
 
 def test_a_rerun_adds_a_version_and_erases_none(history: History) -> None:
