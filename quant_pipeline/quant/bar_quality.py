@@ -25,7 +25,7 @@ SPLIT_OPEN_TOLERANCE, SPLIT_CLOSE_TOLERANCE = 0.04, 0.10
 _SMALLEST_SPLIT = math.log(SPLIT_RATIOS[0]) - SPLIT_CLOSE_TOLERANCE
 
 ADJUSTMENT_ROUNDING = 1e-4
-"""Share of the price by which a close may lie outside its bar, since adjusted prices are rounded one by one."""
+"""Share of the price by which a close or open may lie outside its bar, since adjusted prices are rounded one by one."""
 
 MAX_BAR_AGE_DAYS = 7
 """A history that ends earlier than this many calendar days ago is not this stock's present; no holiday is as long."""
@@ -56,7 +56,7 @@ def bar_faults(bars: pd.DataFrame, symbols: list[str], required: BarRequirements
     if wanted.empty:
         return faults
     history = _History.from_frame(wanted)
-    for find in (_repeated_days, _missing_values, _impossible_values, _closes_outside, _split_jumps):
+    for find in (_repeated_days, _missing_values, _impossible_values, _prices_outside, _split_jumps):
         _keep_first(faults, find(history))
     _keep_first(faults, _unadjusted_today(history, required.last_prices))
     if required.today is not None:
@@ -134,17 +134,25 @@ def _impossible_values(history: _History) -> Found:
     return found
 
 
-def _closes_outside(history: _History) -> Found:
-    """A high below the low, or a close outside them, beyond what adjustment for splits rounds off."""
+def _prices_outside(history: _History) -> Found:
+    """A high below the low, or a close or open outside them, beyond what adjustment for splits rounds off.
+
+    The open of a session that is not over is left alone: brokers report the opening auction apart from the range.
+    """
     slack = ADJUSTMENT_ROUNDING * history.close
-    above, below = history.close > history.high + slack, history.close < history.low - slack
-    return history.where(
-        (history.high < history.low) | above | below,
-        lambda row: (
-            f"bar of {history.days[row]} is impossible: close {history.close[row]:.2f}, "
-            f"low {history.low[row]:.2f}, high {history.high[row]:.2f}"
-        ),
-    )
+    crossed = history.high < history.low
+    found: Found = []
+    for field, judged in (("close", True), ("open", ~history.partial)):
+        price = getattr(history, field)
+        outside = (price > history.high + slack) | (price < history.low - slack)
+        found += history.where(
+            crossed | (outside & judged),
+            lambda row, field=field, price=price: (
+                f"bar of {history.days[row]} is impossible: {field} {price[row]:.2f}, "
+                f"low {history.low[row]:.2f}, high {history.high[row]:.2f}"
+            ),
+        )
+    return found
 
 
 def _split_jumps(history: _History) -> Found:

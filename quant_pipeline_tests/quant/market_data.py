@@ -116,7 +116,7 @@ def universe_of(quotes: pd.DataFrame) -> pd.DataFrame:
     return frames.validate("universe", pd.DataFrame(columns))
 
 
-def account_of(capital: float = 100_000.0, deployed: float = 0.0) -> pd.DataFrame:
+def account_of(capital: float = 100_000.0, deployed: float = 0.0, daily_pnl: float = 0.0) -> pd.DataFrame:
     """An ``account`` frame."""
     row = {
         "account": "DU1",
@@ -126,6 +126,7 @@ def account_of(capital: float = 100_000.0, deployed: float = 0.0) -> pd.DataFram
         "available": max(capital - deployed, 0.0),
         "realized_pnl": 0.0,
         "unrealized_pnl": 0.0,
+        "daily_pnl": daily_pnl,
         "read_at": OBSERVED_AT,
     }
     return frames.validate("account", pd.DataFrame([row]))

@@ -1,113 +1,19 @@
-"""The indicators agree with TA-Lib, know when they are undefined, and are never infinite."""
+"""The frame of indicators: its contract, what is undefined in it, and the answer for one symbol."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-import talib
 
 from quant_pipeline import frames
 from quant_pipeline.errors import UsageError
 from quant_pipeline.quant.indicators.table import INDICATORS
 from quant_pipeline.quant.technical_indicators import NAMES, TechnicalIndicators
-from quant_pipeline_tests.quant.market_data import (
-    bars_from,
-    flat_bars,
-    market,
-    quotes_for,
-    real_daily_bars,
-    walk,
-)
-
-Oracle = Callable[[dict[str, np.ndarray]], np.ndarray]
-
-ORACLES: dict[str, Oracle] = {
-    **{f"rsi_{n}": lambda b, n=n: talib.RSI(b["close"], n) for n in (7, 14, 21)},
-    **{
-        name: lambda b, at=at: talib.MACD(b["close"], 12, 26, 9)[at]
-        for at, name in enumerate(("macd", "macd_signal", "macd_hist"))
-    },
-    **{
-        name: lambda b, at=at: talib.STOCH(
-            b["high"], b["low"], b["close"], 14, 3, talib.MA_Type.SMA, 3, talib.MA_Type.SMA
-        )[at]
-        for at, name in enumerate(("stoch_k", "stoch_d"))
-    },
-    "williams_r_14": lambda b: talib.WILLR(b["high"], b["low"], b["close"], 14),
-    **{f"roc_{n}": lambda b, n=n: talib.ROC(b["close"], n) for n in (5, 10, 20)},
-    "adx_14": lambda b: talib.ADX(b["high"], b["low"], b["close"], 14),
-    "plus_di_14": lambda b: talib.PLUS_DI(b["high"], b["low"], b["close"], 14),
-    "minus_di_14": lambda b: talib.MINUS_DI(b["high"], b["low"], b["close"], 14),
-    **{f"atr_{n}": lambda b, n=n: talib.ATR(b["high"], b["low"], b["close"], n) for n in (14, 21)},
-    "atr_pct_14": lambda b: talib.NATR(b["high"], b["low"], b["close"], 14),
-    "bb_upper": lambda b: talib.BBANDS(b["close"], 20, 2, 2)[0],
-    "bb_lower": lambda b: talib.BBANDS(b["close"], 20, 2, 2)[2],
-    "keltner_middle": lambda b: talib.EMA(b["close"], 20),
-    "donchian_upper": lambda b: talib.MAX(b["high"], 20),
-    "donchian_lower": lambda b: talib.MIN(b["low"], 20),
-    **{f"ema_{n}": lambda b, n=n: talib.EMA(b["close"], n) for n in (9, 21, 50)},
-    **{f"sma_{n}": lambda b, n=n: talib.SMA(b["close"], n) for n in (20, 50, 200)},
-    "mfi_14": lambda b: talib.MFI(b["high"], b["low"], b["close"], b["volume"], 14),
-    "obv_slope_20": lambda b: (
-        talib.LINEARREG_SLOPE(talib.OBV(b["close"], b["volume"]), 20) / talib.SMA(b["volume"], 20)
-    ),
-}
-
-SUBTRACTIVE_VARIANCE = {"bb_upper", "bb_lower"}
-"""TA-Lib takes the variance as mean square less squared mean, and loses digits after a large jump."""
-
-
-def test_every_indicator_that_names_a_talib_function_has_its_oracle() -> None:
-    assert {indicator.name for indicator in INDICATORS if indicator.talib} == set(ORACLES)
-
-
-@pytest.mark.parametrize("length", [252, 230, 120, 60, 40, 21, 15, 5, 1])
-def test_agrees_with_talib_on_random_walks_of_any_length(length: int) -> None:
-    bars = pd.concat([bars_from(f"W{seed:02d}", walk(length, seed=seed), seed=seed) for seed in range(8)])
-    _assert_agreement(bars)
-
-
-def test_agrees_with_talib_when_lengths_are_mixed() -> None:
-    lengths = [252, 60, 35, 34, 33, 28, 27, 16, 15, 14, 3]
-    bars = pd.concat([bars_from(f"M{n:03d}", walk(n, seed=n), seed=n) for n in lengths])
-    _assert_agreement(bars)
-
-
-def test_agrees_with_talib_below_a_dollar() -> None:
-    bars = pd.concat([bars_from(f"P{seed}", walk(252, start=0.004, seed=seed), seed=seed) for seed in range(5)])
-    _assert_agreement(bars)
-
-
-def test_agrees_with_talib_through_jumps_of_a_hundred_thousand_times() -> None:
-    closes = walk(252, seed=3)
-    closes[100:] *= 1e5
-    closes[180:] /= 1e5
-    _assert_agreement(pd.concat([bars_from("UP", closes, seed=1), bars_from("CALM", walk(252, seed=4), seed=2)]))
-
-
-def test_agrees_with_talib_where_prices_stand_still() -> None:
-    stopped = np.concatenate([walk(150, seed=5), np.full(102, 40.0)])
-    started = np.concatenate([np.full(150, 40.0), walk(102, start=40.0, seed=6)])
-    bars = pd.concat(
-        [
-            flat_bars("FLAT", 252),
-            bars_from("STOP", stopped),
-            bars_from("START", started),
-            flat_bars("NOVOL", 252, volume=0),
-        ]
-    )
-    stood = bars["symbol"].eq("STOP") & (bars["close"] == 40.0)
-    for field in ("open", "high", "low"):
-        bars.loc[stood, field] = 40.0
-    _assert_agreement(bars)
-
-
-def test_agrees_with_talib_on_real_bars() -> None:
-    bars = real_daily_bars()
-    _assert_agreement(bars.loc[bars["date"].between("2017-12-01", "2018-12-31")])
+from quant_pipeline_tests.quant.market_data import bars_from, flat_bars, market, quotes_for, walk
 
 
 def test_a_value_is_defined_from_its_warm_up_on_and_not_before() -> None:
@@ -185,28 +91,25 @@ def test_a_symbol_without_bars_is_named() -> None:
         TechnicalIndicators().of("NONE", bars_from("YOUNG", walk(60)))
 
 
-def _assert_agreement(bars: pd.DataFrame) -> None:
-    """Within 1e-9 of the larger of the value and the column's scale, symbol by symbol, undefined where TA-Lib is."""
-    ours = TechnicalIndicators().latest(bars).set_index("symbol")
-    for symbol, own in bars.groupby("symbol", sort=False):
-        traded = np.any(own["volume"] > 0)
-        for name, oracle in ORACLES.items():
-            if name == "obv_slope_20" and not traded:
-                continue  # the oracle divides nothing by nothing
-            theirs, mine = _last(oracle, own), float(ours[name].to_numpy()[ours.index.get_loc(symbol)])
-            assert np.isnan(theirs) == np.isnan(mine), (symbol, name, theirs, mine)
-            tolerance = 1e-9 if name not in SUBTRACTIVE_VARIANCE else 1e-7
-            allowed = tolerance * max(abs(theirs), _scale(bars, name))
-            assert np.isnan(theirs) or abs(theirs - mine) <= allowed, (symbol, name, theirs, mine)
+def test_the_history_has_a_row_a_bar_and_ends_with_the_latest_values() -> None:
+    young, old = bars_from("YOUNG", walk(40, seed=1)), bars_from("OLD", walk(300, seed=2))
+    bars = pd.concat([young, old]).sample(frac=1, random_state=3)
+    history = TechnicalIndicators().history(bars)
+    assert history.groupby("symbol").size().to_dict() == {"OLD": 300, "YOUNG": 40}
+    assert history["date"].to_numpy().tolist() == [*old["date"].to_numpy().tolist(), *young["date"].to_numpy().tolist()]
+    last = history.groupby("symbol", as_index=False).last(skipna=False).drop(columns="date")
+    latest = TechnicalIndicators().latest(bars).loc[:, list(last.columns)]
+    pd.testing.assert_frame_equal(last, latest, rtol=1e-9, atol=1e-9)
 
 
-def _last(oracle: Oracle, bars: pd.DataFrame) -> float:
-    columns = {field: bars[field].to_numpy(dtype=float) for field in ("open", "high", "low", "close", "volume")}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(oracle(columns)[-1])
+def test_the_history_of_no_bars_is_empty() -> None:
+    nothing = TechnicalIndicators().history(bars_from("ANY", walk(40)).iloc[:0])
+    assert nothing.empty
+    assert {"symbol", "date", "rsi_14"} <= set(nothing.columns)
 
 
-def _scale(bars: pd.DataFrame, name: str) -> float:
-    """The scale of a column in dollars is the prices'; a percentage or a ratio is held to the digit itself."""
-    unit = next(indicator.unit for indicator in INDICATORS if indicator.name == name)
-    return float(bars["close"].to_numpy().max()) if unit == "$" else 1.0
+def test_importing_the_frames_does_not_compile_anything() -> None:
+    """A command that only shows something must not wait for numba."""
+    shown = "import sys, quant_pipeline.frames; print('numba' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True, timeout=60)
+    assert answer.stdout.strip() == "False"

@@ -1,309 +1,365 @@
-"""The latest value of every indicator, for all symbols at once.
+"""The table evaluated at the newest bar of every symbol: what a live slot runs.
 
-One function a group of the indicator table; each returns arrays of shape (N,) by name. What the indicators are belongs
-in ``indicator_table``, the arithmetic they share in ``rolling``. Windows that are not filled may come out as anything
-here: ``latest_values`` masks them by the declared warm-up, in one place. ``technical_indicators`` calls it.
+How the answers to the formulas are worked out for one row belongs here; what is asked is in the table. A recursion's
+latest value is linear in its inputs once its seed is, so every mean is a product of weights with the history; only the
+directional index has to be stepped through time. Symbols go through in blocks that fit the processor's cache.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 
-from quant_pipeline.quant.indicators.panel import BarPanel
-from quant_pipeline.quant.indicators.rolling import (
-    ema_weights,
-    lagged,
-    macd_weights,
-    ratio,
-    sma_weights,
-    weighted,
-    wilder_mean_of_known,
-    wilder_sums,
-    wilder_weights,
+from quant_pipeline.quant.indicators import rolling, weights
+from quant_pipeline.quant.indicators.evaluation import (
+    DEVIATION_BARS,
+    DIRECTIONAL_BARS,
+    EMA_BARS,
+    GAIN_BARS,
+    OBV_BARS,
+    RANGE_BARS,
+    SLOPE_BARS,
+    SMA_BARS,
+    STOCHASTIC_BARS,
+    STOCHASTIC_MEAN,
+    YEAR,
+    Evaluation,
+    once,
 )
-from quant_pipeline.quant.indicators.table import INDICATORS, SLOPE_BARS, YEAR
+from quant_pipeline.quant.indicators.panel import BarPanel, QuotePanel
+from quant_pipeline.quant.indicators.rolling import (
+    NOTHING,
+    Recursion,
+    decaying_sums,
+    directional_moves,
+    money_flow,
+    moves,
+    percent,
+    placed_volume,
+    signed_volume,
+    true_ranges,
+)
+from quant_pipeline.quant.indicators.table import FORMULAS, WARM_UPS
 
-Values = dict[str, np.ndarray]
+BLOCK_SYMBOLS = 200
+ROWS = YEAR
+"""A panel is made at least this high, so that every window a formula asks for exists."""
 
-MFI_MINIMUM_FLOW = 1.0
-"""Below a dollar of money flow TA-Lib calls the money flow index 0."""
 
-
-def latest_values(panel: BarPanel, quotes: pd.DataFrame) -> np.ndarray:
+def latest_values(panel: BarPanel, quotes: QuotePanel) -> np.ndarray:
     """Every indicator at the latest bar.
 
     Args:
         panel: Bars of N symbols, volume already paced.
-        quotes: ``bid``, ``ask``, ``bid_size``, ``ask_size`` in the order of the panel's symbols; NaN where unknown.
+        quotes: The quotes of the same symbols.
 
     Returns:
-        Shape (len(INDICATORS), N) in the order of ``INDICATORS``; NaN where undefined, never infinite.
+        Shape (C, N) in the order of the table; NaN where undefined, never infinite.
     """
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        shared = _Shared(panel)
-        values = (
-            _momentum(panel, shared)
-            | _volatility(panel, shared)
-            | _trend(panel, shared)
-            | _volume(panel)
-            | _mean_reversion(panel, shared)
-            | _microstructure(quotes)
-        )
-    result = np.stack([values[indicator.name] for indicator in INDICATORS])
-    warm_up = np.array([indicator.warm_up for indicator in INDICATORS])
-    result[(panel.lengths < warm_up[:, None]) | ~np.isfinite(result)] = np.nan
-    return result
+    panel = panel.at_least(ROWS)
+    values = np.empty((len(FORMULAS), len(panel.symbols)))
+    with np.errstate(all="ignore"):
+        for symbols in panel.blocks(BLOCK_SYMBOLS):
+            bars = LatestEvaluation(panel.of(symbols), quotes.of(symbols))
+            block = values[:, symbols]
+            for row, name in enumerate(FORMULAS):
+                block[row] = bars.value(name)
+    np.copyto(values, np.nan, where=(panel.lengths < WARM_UPS[:, None]) | ~np.isfinite(values))
+    return values
 
 
 def average_true_range(panel: BarPanel, bars: int) -> np.ndarray:
-    """Average true range in dollars, shape (N,); NaN where the history is shorter than ``bars`` + 1."""
-    lengths = np.maximum(panel.lengths - 1, 0)
-    return weighted(_true_range(panel), lengths, lambda length: wilder_weights(length, bars)[None])[0]
+    """Average true range in dollars at the latest bar, shape (N,); NaN where the history is shorter than ``bars`` + 1.
+
+    ``bars`` is one of ``RANGE_BARS``.
+    """
+    with np.errstate(all="ignore"):
+        return LatestEvaluation(panel.at_least(ROWS), QuotePanel.unknown(len(panel.symbols))).atr(bars)
 
 
-@dataclass(frozen=True)
-class _Shared:
-    """What more than one group needs."""
+class LatestEvaluation(Evaluation):
+    """Answers at the latest bar of a panel that is high enough; values have shape (N,)."""
 
-    panel: BarPanel
+    def __init__(self, panel: BarPanel, quotes: QuotePanel) -> None:
+        super().__init__(FORMULAS, rolling)
+        self._lengths = _Lengths(panel.lengths, len(panel.close))
+        # Arithmetic on rows that are not contiguous takes twice as long.
+        self._closes, self._highs, self._lows = map(np.ascontiguousarray, (panel.close, panel.high, panel.low))
+        self._volumes = panel.volume
+        self.close, self.high, self.low, self.volume = panel.close[-1], panel.high[-1], panel.low[-1], panel.volume[-1]
+        self.bid, self.ask, self.bid_size, self.ask_size = quotes.bid, quotes.ask, quotes.bid_size, quotes.ask_size
 
-    @cached_property
-    def means(self) -> Values:
-        """Exponential and plain means of the close, and where they stood a slope's length ago."""
-        rows = weighted(self.panel.close, self.panel.lengths, _mean_weights)
-        return dict(zip(_MEAN_NAMES, rows, strict=True))
+    def close_ago(self, bars: int) -> np.ndarray:
+        """A row of the panel."""
+        return self._closes[-1 - bars]
 
-    @cached_property
-    def true_range(self) -> np.ndarray:
-        """True ranges, shape (T - 1, N)."""
-        return _true_range(self.panel)
+    def sma(self, bars: int, ago: int = 0) -> np.ndarray:
+        """One of the means."""
+        return self._means()["sma", bars, ago]
 
-    @cached_property
-    def atr(self) -> dict[int, np.ndarray]:
-        """Average true range by its length in bars."""
-        lengths = np.maximum(self.panel.lengths - 1, 0)
-        return dict(zip(_ATR_BARS, weighted(self.true_range, lengths, _atr_weights), strict=True))
+    def ema(self, bars: int, ago: int = 0) -> np.ndarray:
+        """One of the means."""
+        return self._means()["ema", bars, ago]
 
-    def spread_of(self, bars: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and population standard deviation of the last closes.
+    def macd(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two of the means."""
+        return self._means()["macd", 0, 0], self._means()["macd", 1, 0]
 
-        Taken about the latest close, so that closes that did not move deviate by exactly nothing.
+    @once
+    def _means(self) -> dict[tuple[str, int, int], np.ndarray]:
+        return dict(zip(_MEANS, self._lengths.weighted(self._closes, 0, _mean_weights), strict=True))
+
+    def gains(self, bars: int) -> tuple[np.ndarray, np.ndarray]:
+        """Products of weights with the changes of the close."""
+        rises, moves = self._gains()
+        row = GAIN_BARS.index(bars)
+        return rises[row], moves[row]
+
+    @once
+    def _gains(self) -> tuple[np.ndarray, np.ndarray]:
+        rises, either_way = moves(self._closes)
+        rises_means = self._lengths.weighted(rises[1:], 1, _gain_weights)
+        return rises_means, self._lengths.weighted(either_way[1:], 1, _gain_weights)
+
+    def atr(self, bars: int) -> np.ndarray:
+        """A product of weights with the true ranges."""
+        return self._ranges()[RANGE_BARS.index(bars)]
+
+    def mean_range_of_year(self) -> np.ndarray:
+        """A product of weights with the true ranges."""
+        return self._ranges()[-1]
+
+    @once
+    def _ranges(self) -> np.ndarray:
+        """Means of the true range, then Wilder's sum of it and its mean over a year; shape (F, N)."""
+        ranges = true_ranges(self._highs, self._lows, self._closes)
+        return self._lengths.weighted(ranges[1:], 1, _range_weights)
+
+    @once
+    def directional(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Steps the sums of the directional moves through time; their range is a product of weights."""
+        moves = directional_moves(self._highs, self._lows)
+        plus_sums, minus_sums = (self._lengths.sums(series[1:], DIRECTIONAL_BARS) for series in moves)
+        ranges = self._ranges()[-2]
+        plus, minus = percent(plus_sums[-1], ranges), percent(minus_sums[-1], ranges)
+        total = plus_sums + minus_sums
+        plus_sums -= minus_sums
+        index = np.abs(plus_sums, out=plus_sums)
+        index /= total
+        return plus, minus, self._mean_index(index, total)
+
+    def _mean_index(self, index: np.ndarray, total: np.ndarray) -> np.ndarray:
+        """Wilder's mean of the index from where the sums have their seed; it stands still where there is no index."""
+        lead = DIRECTIONAL_BARS - 1
+        if self._lengths.whole and total[lead:].min() >= NOTHING:
+            return 100.0 * (_index_weights(len(index) - lead) @ index[lead:])
+        counts = np.maximum(self._lengths.bars - DIRECTIONAL_BARS, 0)
+        return 100.0 * _mean_of_known(index, total >= NOTHING, counts, DIRECTIONAL_BARS)
+
+    @once
+    def stochastic(self) -> tuple[np.ndarray, np.ndarray]:
+        """From the last places in the range, which are all the means need."""
+        count = 2 * STOCHASTIC_MEAN - 1
+        highest = _last_extremes(self._highs, STOCHASTIC_BARS, count, np.maximum)
+        lowest = _last_extremes(self._lows, STOCHASTIC_BARS, count, np.minimum)
+        first, second = _stochastic_weights() @ percent(self._closes[-count:] - lowest, highest - lowest)
+        return first, second
+
+    @once
+    def highest(self, bars: int) -> np.ndarray:
+        """One look along the window."""
+        return (np.maximum if self._lengths.whole else np.fmax).reduce(self._highs[-bars:])
+
+    @once
+    def lowest(self, bars: int) -> np.ndarray:
+        """One look along the window."""
+        return (np.minimum if self._lengths.whole else np.fmin).reduce(self._lows[-bars:])
+
+    def deviation(self, bars: int) -> np.ndarray:
+        """From the sums about the latest close."""
+        return self._moments(bars)[1]
+
+    def above_mean(self, bars: int) -> np.ndarray:
+        """From the sums about the latest close."""
+        return self._moments(bars)[0]
+
+    def _moments(self, bars: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._all_moments()[bars]
+
+    @once
+    def _all_moments(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Close less mean, and deviation, by length of the window.
+
+        Taken about the latest close, a member of every window: its squared distance from the mean is at most the length
+        times the variance, so the subtraction loses two digits at worst, and closes that did not move deviate by 0.
         """
-        latest = self.panel.close[-1]
-        deviations = self.panel.close[-bars:] - latest
-        return latest + deviations.mean(axis=0), deviations.std(axis=0)
+        apart = self._closes[-max(DEVIATION_BARS) :] - self.close
+        squares = apart * apart
+        moments = {}
+        for bars in DEVIATION_BARS:
+            mean = np.add.reduce(apart[-bars:]) / bars
+            variance = np.add.reduce(squares[-bars:]) / bars
+            variance -= mean * mean
+            moments[bars] = -mean, np.sqrt(np.maximum(variance, 0.0))
+        return moments
+
+    def return_deviation(self, bars: int) -> np.ndarray:
+        """Two passes over the window."""
+        logs = np.log(self._closes[-bars - 1 :])
+        return np.sqrt(_squares(logs[1:] - logs[:-1]) / (bars - 1.0))
+
+    @once
+    def usual_volume(self, bars: int) -> np.ndarray:
+        """Mean of the rows before the last; taken about one of them, so that equal ones are their own mean."""
+        before = self._volumes[-bars - 1 : -1]
+        return before[-1] + np.add.reduce(before - before[-1]) / bars
+
+    def volume_deviation(self, bars: int) -> np.ndarray:
+        """Two passes over the window."""
+        return np.sqrt(_squares(self._volumes[-bars - 1 : -1]) / bars)
+
+    @once
+    def mean_volume(self, bars: int) -> np.ndarray:
+        """Mean of the last rows."""
+        return np.add.reduce(self._volumes[-bars:]) / bars
+
+    def accumulated(self, bars: int) -> np.ndarray:
+        """Mean of the last rows."""
+        last = slice(-bars, None)
+        placed = placed_volume(self._highs[last], self._lows[last], self._closes[last], self._volumes[last])
+        return np.add.reduce(placed) / bars
+
+    def balance_slope(self) -> np.ndarray:
+        """Linear in the signed volumes, so where on-balance volume starts is of no account."""
+        signed = signed_volume(self._closes[-OBV_BARS:], self._volumes[-OBV_BARS:])
+        return weights.slope_of_running_sum(OBV_BARS) @ signed[1:]
+
+    def money_flows(self, bars: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over the last rows."""
+        last = slice(-bars - 1, None)
+        flows = money_flow(self._highs[last], self._lows[last], self._closes[last], self._volumes[last])
+        rising, moved = map(np.add.reduce, flows)
+        return rising, moved
 
 
-def _true_range(panel: BarPanel) -> np.ndarray:
-    previous = panel.close[:-1]
-    return np.maximum(panel.high[1:], previous) - np.minimum(panel.low[1:], previous)
+class _Lengths:
+    """How many bars each symbol has, and what depends on nothing else."""
+
+    def __init__(self, lengths: np.ndarray, rows: int) -> None:
+        self.whole = bool((lengths == rows).all())
+        self.bars = lengths
+        self._groups = [] if self.whole else [(int(n), np.flatnonzero(lengths == n)) for n in np.unique(lengths)]
+
+    def weighted(self, series: np.ndarray, lead: int, weights_of: Callable[[int], np.ndarray]) -> np.ndarray:
+        """Latest values of F linear filters.
+
+        Args:
+            series: Inputs, shape (T, N), NaN above each symbol's first.
+            lead: How many bars come before the first input.
+            weights_of: From a number of inputs to weights of shape (F, inputs).
+
+        Returns:
+            Shape (F, N).
+        """
+        rows = len(series)
+        if self.whole:
+            return weights_of(rows) @ series
+        result = np.empty((len(weights_of(rows)), series.shape[1]))
+        for length, symbols in self._groups:
+            count = max(length - lead, 0)
+            result[:, symbols] = weights_of(count) @ series[rows - count :, symbols]
+        return result
+
+    def sums(self, series: np.ndarray, bars: int) -> np.ndarray:
+        """Wilder's running sums of a series, shape (T, N), that follows each symbol's first bar; in its place."""
+        rows, recursion = len(series), Recursion.wilder_sum(bars)
+        seed = recursion.weights(recursion.seed)[:, None]
+        if self.whole:
+            series[: len(seed)] *= seed
+        for length, symbols in self._groups:
+            first = rows - max(length - 1, 0)
+            inside = min(len(seed), rows - first)
+            series[:first, symbols] = 0.0
+            series[first : first + inside, symbols] *= seed[:inside]
+        return decaying_sums(series, recursion.kept)
 
 
-_ATR_BARS = (10, 14, 21)
-_RSI_BARS = (7, 14, 21)
-_EMA_BARS = (9, 20, 21, 50)
-_SMA_BARS = (20, 50, 200)
-_MEAN_NAMES = (
-    *(f"ema_{bars}" for bars in _EMA_BARS),
-    *(f"sma_{bars}" for bars in _SMA_BARS),
-    "ema_21_before",
-    *(f"sma_{bars}_before" for bars in _SMA_BARS),
-    "macd",
-    "macd_signal",
+_MEANS = (
+    *(("ema", bars, ago) for bars in EMA_BARS for ago in (0, SLOPE_BARS)),
+    *(("sma", bars, ago) for bars in SMA_BARS for ago in (0, SLOPE_BARS)),
+    ("macd", 0, 0),
+    ("macd", 1, 0),
 )
 
 
 @lru_cache(maxsize=512)
 def _mean_weights(length: int) -> np.ndarray:
-    return np.vstack(
-        [
-            *(ema_weights(length, bars) for bars in _EMA_BARS),
-            *(sma_weights(length, bars) for bars in _SMA_BARS),
-            lagged(ema_weights, length, 21, SLOPE_BARS),
-            *(lagged(sma_weights, length, bars, SLOPE_BARS) for bars in _SMA_BARS),
-            macd_weights(length),
-        ]
-    )
+    kinds = {"ema": weights.ema_weights, "sma": weights.sma_weights}
+    means = [weights.lagged(kinds[kind], length, bars, ago) for kind, bars, ago in _MEANS if kind in kinds]
+    return np.vstack([*means, weights.macd_weights(length)])
 
 
 @lru_cache(maxsize=512)
-def _atr_weights(length: int) -> np.ndarray:
-    return np.vstack([wilder_weights(length, bars) for bars in _ATR_BARS])
+def _gain_weights(length: int) -> np.ndarray:
+    return np.vstack([weights.wilder_weights(length, bars) for bars in GAIN_BARS])
 
 
 @lru_cache(maxsize=512)
-def _rsi_weights(length: int) -> np.ndarray:
-    return np.vstack([wilder_weights(length, bars) for bars in _RSI_BARS])
+def _range_weights(length: int) -> np.ndarray:
+    means = [weights.wilder_weights(length, bars) for bars in RANGE_BARS]
+    others = weights.wilder_sum_weights(length, DIRECTIONAL_BARS), weights.mean_of_up_to(length, YEAR)
+    return np.vstack([*means, *others])
 
 
-def _momentum(panel: BarPanel, shared: _Shared) -> Values:
-    macd, signal = shared.means["macd"], shared.means["macd_signal"]
-    stoch_k, stoch_d = _stochastic(panel)
-    highest, lowest = panel.high[-14:].max(axis=0), panel.low[-14:].min(axis=0)
-    return {
-        **_relative_strength(panel),
-        "macd": macd,
-        "macd_signal": signal,
-        "macd_hist": macd - signal,
-        "macd_hist_atr": ratio(macd - signal, shared.atr[14]),
-        "stoch_k": stoch_k,
-        "stoch_d": stoch_d,
-        "williams_r_14": -100.0 * ratio(highest - panel.close[-1], highest - lowest),
-        **{f"roc_{bars}": _change_pct(panel.close, bars) for bars in (5, 10, 20)},
-        **_directional_movement(panel, shared.true_range),
-    }
+@lru_cache(maxsize=512)
+def _index_weights(length: int) -> np.ndarray:
+    return weights.wilder_weights(length, DIRECTIONAL_BARS)
 
 
-def _relative_strength(panel: BarPanel) -> Values:
-    change = np.diff(panel.close, axis=0)
-    lengths = np.maximum(panel.lengths - 1, 0)
-    gains = weighted(np.maximum(change, 0.0), lengths, _rsi_weights)
-    losses = weighted(np.maximum(-change, 0.0), lengths, _rsi_weights)
-    return {f"rsi_{bars}": 100.0 * ratio(gains[row], gains[row] + losses[row]) for row, bars in enumerate(_RSI_BARS)}
+@lru_cache(maxsize=1)
+def _stochastic_weights() -> np.ndarray:
+    """From the last raw places to %K and %D, shape (2, 5)."""
+    mean = np.full(STOCHASTIC_MEAN, 1.0 / STOCHASTIC_MEAN)
+    k = np.concatenate([np.zeros(STOCHASTIC_MEAN - 1), mean])
+    return np.stack([k, np.convolve(mean, mean)])
 
 
-def _stochastic(panel: BarPanel) -> tuple[np.ndarray, np.ndarray]:
-    """%K(14, 3) and %D(3); the last five raw places are all they need."""
-    rows = len(panel.close)
-    places = []
-    for end in range(rows - 4, rows + 1):
-        lowest = panel.low[end - 14 : end].min(axis=0)
-        highest = panel.high[end - 14 : end].max(axis=0)
-        places.append(100.0 * ratio(panel.close[end - 1] - lowest, highest - lowest))
-    slow = [np.mean(places[first : first + 3], axis=0) for first in range(3)]
-    return slow[-1], np.mean(slow, axis=0)
+def _mean_of_known(values: np.ndarray, known: np.ndarray, counts: np.ndarray, bars: int) -> np.ndarray:
+    """Wilder's latest mean that stands still where a value is not known.
+
+    In the seed an unknown value counts as zero, as in TA-Lib's ADX.
+
+    Args:
+        values: Inputs, shape (T, N).
+        known: Which inputs are known, shape (T, N).
+        counts: Inputs each symbol has, known or not, shape (N,).
+        bars: Length of the smoothing.
+
+    Returns:
+        Shape (N,).
+    """
+    rows = len(values)
+    place = np.arange(rows)[:, None] - (rows - counts)
+    in_seed = (place >= 0) & (place < bars)
+    counted = known & (place >= bars)
+    later = np.cumsum(counted[::-1], axis=0)[::-1] - counted
+    decay = (1.0 - 1.0 / bars) ** np.arange(rows + 1) / bars
+    return np.sum(decay[later] * values, axis=0, where=counted | (in_seed & known))
 
 
-def _directional_movement(panel: BarPanel, true_range: np.ndarray) -> Values:
-    """Wilder's directional indicators, as TA-Lib starts them (sums of 13, the 14th bar the first to be smoothed)."""
-    bars = 14
-    up, down = np.diff(panel.high, axis=0), -np.diff(panel.low, axis=0)
-    plus_move = np.where((up > down) & (up > 0.0), up, 0.0)
-    minus_move = np.where((down > up) & (down > 0.0), down, 0.0)
-    lengths = np.maximum(panel.lengths - 1, 0)
-    sums = wilder_sums(np.stack([true_range, plus_move, minus_move], axis=1), lengths, bars)
-    ranges = sums[:, 0]
-    plus, minus = 100.0 * ratio(sums[:, 1], ranges), 100.0 * ratio(sums[:, 2], ranges)
-    known = (np.abs(ranges) >= 1e-14) & (np.abs(plus + minus) >= 1e-14)
-    index = 100.0 * ratio(np.abs(plus - minus), plus + minus)
-    return {
-        "adx_14": wilder_mean_of_known(index, known, np.maximum(lengths - bars + 1, 0), bars),
-        "plus_di_14": plus[-1],
-        "minus_di_14": minus[-1],
-        "di_spread_14": plus[-1] - minus[-1],
-    }
+def _last_extremes(series: np.ndarray, bars: int, count: int, better: np.ufunc) -> np.ndarray:
+    """Extremes of the last ``count`` windows, by doubling; shape (count, N)."""
+    part, size = series[-(bars + count - 1) :], 1
+    while 2 * size <= bars:
+        part = better(part[size:], part[:-size])
+        size *= 2
+    overlap = bars - size
+    return better(part[overlap:], part[: len(part) - overlap]) if overlap else part
 
 
-def _volatility(panel: BarPanel, shared: _Shared) -> Values:
-    close = panel.close[-1]
-    middle, deviation = shared.spread_of(20)
-    returns = np.diff(np.log(panel.close[-21:]), axis=0)
-    keltner_middle, keltner_width = shared.means["ema_20"], 2.0 * shared.atr[10]
-    highest, lowest = panel.high[-20:].max(axis=0), panel.low[-20:].min(axis=0)
-    year = shared.true_range[-YEAR:]
-    mean_range = np.nansum(year, axis=0) / np.maximum(np.isfinite(year).sum(axis=0), 1)
-    return {
-        "atr_14": shared.atr[14],
-        "atr_21": shared.atr[21],
-        "atr_pct_14": 100.0 * ratio(shared.atr[14], close),
-        "atr_trend": ratio(shared.atr[14], shared.atr[21]),
-        "bb_upper": middle + 2.0 * deviation,
-        "bb_lower": middle - 2.0 * deviation,
-        "bb_width": 100.0 * ratio(4.0 * deviation, middle),
-        "bb_pct_b": 0.5 + ratio(close - middle, 4.0 * deviation),
-        "volatility_20": 100.0 * np.sqrt(YEAR) * returns.std(axis=0, ddof=1),
-        "volatility_ratio": ratio(shared.atr[14], mean_range),
-        "keltner_upper": keltner_middle + keltner_width,
-        "keltner_middle": keltner_middle,
-        "keltner_lower": keltner_middle - keltner_width,
-        "keltner_position": ratio(close - keltner_middle, keltner_width),
-        "donchian_upper": highest,
-        "donchian_lower": lowest,
-        "donchian_position": ratio(close - lowest, highest - lowest, otherwise=0.5),
-    }
-
-
-def _trend(panel: BarPanel, shared: _Shared) -> Values:
-    means, atr = shared.means, shared.atr[14]
-
-    def slope(name: str) -> np.ndarray:
-        return ratio((means[name] - means[f"{name}_before"]) / SLOPE_BARS, atr)
-
-    return {
-        **{name: means[name] for name in ("ema_9", "ema_21", "ema_50", "sma_20", "sma_50", "sma_200")},
-        "ema_9_vs_21": ratio(means["ema_9"] - means["ema_21"], atr),
-        **{f"{name}_slope": slope(name) for name in ("ema_21", "sma_20", "sma_50", "sma_200")},
-    }
-
-
-def _volume(panel: BarPanel) -> Values:
-    volume = panel.volume
-    before = volume[-21:-1]
-    usual = before.mean(axis=0)
-    place = ratio(2.0 * panel.close[-20:] - panel.high[-20:] - panel.low[-20:], panel.high[-20:] - panel.low[-20:])
-    traded = volume[-20:].sum(axis=0)
-    return {
-        "volume_ratio": ratio(volume[-1], usual),
-        "volume_spike": ratio(volume[-1] - usual, before.std(axis=0)),
-        "cmf_20": ratio((place * volume[-20:]).sum(axis=0), traded),
-        "obv_slope_20": ratio(_obv_slope(panel), traded / 20.0),
-        "mfi_14": _money_flow_index(panel),
-        "dollar_volume_20": usual * panel.close[-1] / 1e6,
-    }
-
-
-def _obv_slope(panel: BarPanel) -> np.ndarray:
-    """Slope in shares a bar; where on-balance volume starts does not change it, so 19 changes are enough."""
-    signed = np.sign(np.diff(panel.close[-20:], axis=0)) * panel.volume[-19:]
-    balance = np.concatenate([np.zeros((1, signed.shape[1])), np.cumsum(signed, axis=0)])
-    place = np.arange(20) - 9.5
-    return place @ balance / (place @ place)
-
-
-def _money_flow_index(panel: BarPanel) -> np.ndarray:
-    typical = (panel.high[-15:] + panel.low[-15:] + panel.close[-15:]) / 3.0
-    change = np.diff(typical, axis=0)
-    flow = typical[1:] * panel.volume[-14:]
-    rising = np.where(change > 0.0, flow, 0.0).sum(axis=0)
-    falling = np.where(change < 0.0, flow, 0.0).sum(axis=0)
-    total = rising + falling
-    return np.where(total < MFI_MINIMUM_FLOW, 0.0, 100.0 * ratio(rising, total))
-
-
-def _mean_reversion(panel: BarPanel, shared: _Shared) -> Values:
-    close = panel.close[-1]
-    highest, lowest = np.fmax.reduce(panel.high[-YEAR:]), np.fmin.reduce(panel.low[-YEAR:])
-    return {
-        **{f"zscore_{bars}": _zscore(close, *shared.spread_of(bars)) for bars in (10, 20, 50)},
-        **{f"price_vs_sma_{bars}": 100.0 * ratio(close, shared.means[f"sma_{bars}"]) - 100.0 for bars in _SMA_BARS},
-        "sma_50_distance": ratio(close - shared.means["sma_50"], shared.atr[14]),
-        "high_52w_pct": 100.0 * ratio(close, highest) - 100.0,
-        "low_52w_pct": 100.0 * ratio(close, lowest) - 100.0,
-        "range_52w_position": ratio(close - lowest, highest - lowest, otherwise=0.5),
-    }
-
-
-def _microstructure(quotes: pd.DataFrame) -> Values:
-    bid, ask = quotes["bid"].to_numpy(), quotes["ask"].to_numpy()
-    bid_size, ask_size = quotes["bid_size"].to_numpy(), quotes["ask_size"].to_numpy()
-    return {
-        "spread_pct": spread_pct(bid, ask),
-        "quote_imbalance": ratio(bid_size - ask_size, bid_size + ask_size),
-    }
-
-
-def spread_pct(bid: np.ndarray, ask: np.ndarray) -> np.ndarray:
-    """Bid-ask spread in percent of the mid."""
-    return 100.0 * ratio(ask - bid, (ask + bid) / 2.0, otherwise=np.nan)
-
-
-def _zscore(close: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    return ratio(close - mean, deviation)
-
-
-def _change_pct(close: np.ndarray, bars: int) -> np.ndarray:
-    return 100.0 * ratio(close[-1], close[-1 - bars]) - 100.0
+def _squares(window: np.ndarray) -> np.ndarray:
+    """Sum of squared deviations from the mean."""
+    apart = window - np.add.reduce(window) / len(window)
+    return np.add.reduce(np.multiply(apart, apart, out=apart))
