@@ -61,10 +61,12 @@ def sized_orders(
     account: pd.DataFrame,
     portfolio: pd.DataFrame,
     working_orders: pd.DataFrame,
+    bars: pd.DataFrame,
 ) -> pd.DataFrame:
     """What passes the risk limits, with its size; what does not, with the limit that bound."""
     slot = slot_run.begin(context)
-    return QuantMarketScanner(slot_run.settings).sized_orders(scores, account, portfolio, working_orders, slot.key)
+    scanner = QuantMarketScanner(slot_run.settings)
+    return scanner.sized_orders(scores, account, portfolio, working_orders, bars, slot.key)
 
 
 def session_progress(slot: Slot, quotes: pd.DataFrame) -> float:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from quant_pipeline import frames
-from quant_pipeline.broker.client_library import IB, ExecutionFilter
+from quant_pipeline.broker.client_library import IB, UNSET_DOUBLE, ExecutionFilter
 from quant_pipeline.broker.session import BrokerSession
 from quant_pipeline.broker.wire import (
     CommissionMessage,
@@ -38,6 +38,9 @@ from quant_pipeline.settings import Settings
 PARENT_GONE = -1
 # Commission reports may follow the end of the executions they belong to.
 COMMISSION_SECONDS = 0.5
+# How long the first word about the day's profit and loss is waited for; the rest of the reading goes on meanwhile.
+DAILY_PNL_SECONDS = 1.0
+DAILY_PNL_POLL_SECONDS = 0.02
 # A reading of the account is dated by a look at the clock that is no older.
 RECENT_SECONDS = 1.0
 
@@ -68,10 +71,13 @@ def read_account(session: BrokerSession, settings: Settings) -> AccountReading:
 
     ``capital`` is the net liquidation value up to ``settings.capital_cap``; ``deployed`` the absolute market value of
     all positions plus what the working entries would still buy or sell at their price. Orders not yet transmitted to
-    the market are left out. Raises ``BrokerError`` when a part cannot be read.
+    the market are left out. ``daily_pnl`` is missing where the broker does not say it within a second. Raises
+    ``BrokerError`` when another part cannot be read.
     """
+    wait_until = _follow_daily_pnl(session)
     values, portfolio = _read_values(session)
     orders = _working_orders(read_open_orders(session))
+    daily_pnl = _daily_pnl(session, wait_until)
     read_at = session.now(RECENT_SECONDS)
     deployed = _deployed(portfolio, orders)
     liquidation = values.get("NetLiquidation")
@@ -86,6 +92,7 @@ def read_account(session: BrokerSession, settings: Settings) -> AccountReading:
         "available": max(capital - deployed, 0.0),
         "realized_pnl": values.get("RealizedPnL", math.nan),
         "unrealized_pnl": float(portfolio["unrealized_pnl"].to_numpy(float).sum()),
+        "daily_pnl": daily_pnl,
         "read_at": read_at,
     }
     return AccountReading(frames.validate("account", pd.DataFrame([account])), portfolio, orders, read_at)
@@ -214,6 +221,39 @@ def _read_values(session: BrokerSession) -> tuple[dict[str, float], pd.DataFrame
         }
     )
     return values, frames.validate("portfolio", portfolio.sort_values("symbol"))
+
+
+def _follow_daily_pnl(session: BrokerSession) -> float:
+    """Subscribe to the day's profit and loss, once a session; return until when the first word is waited for.
+
+    The time is the loop's. ib_insync asserts that an account is subscribed once, and keeps the figure up to date.
+    """
+
+    async def follow(ib: IB) -> float:
+        now = asyncio.get_running_loop().time()
+        if ib.pnl(session.account):
+            return now
+        ib.reqPnL(session.account)
+        session.before_close(lambda ib: ib.cancelPnL(session.account))
+        return now + DAILY_PNL_SECONDS
+
+    return session.request(follow, "the day's profit and loss")
+
+
+def _daily_pnl(session: BrokerSession, wait_until: float) -> float:
+    """The day's profit and loss in dollars; NaN where the broker has not said it, or cannot know it at present."""
+
+    async def read(ib: IB) -> float:
+        while True:
+            said = ib.pnl(session.account)[0].dailyPnL
+            known = math.isfinite(said) and said != UNSET_DOUBLE and not session.link_lost
+            if known or asyncio.get_running_loop().time() >= wait_until:
+                return said if known else math.nan
+            await asyncio.sleep(DAILY_PNL_POLL_SECONDS)
+
+    # Silence must end in a missing figure, never in the request's own bound.
+    allowed = session.settings.broker.request_seconds + DAILY_PNL_SECONDS
+    return session.request(read, "the day's profit and loss", allowed)
 
 
 def _working_orders(open_orders: list[OpenOrder]) -> pd.DataFrame:

@@ -102,6 +102,7 @@ class BrokerSession:
         self._one_at_a_time = threading.RLock()
         self._link_lost = False
         self._clock: ClockReading | None = None
+        self._last_acts: list[Callable[[IB], None]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name=f"broker-{role.name.lower()}", daemon=True)
         self._thread.start()
@@ -196,6 +197,10 @@ class BrokerSession:
             await self.drained()
 
         self.request(sent, what)
+
+    def before_close(self, act: Callable[[IB], None]) -> None:
+        """Let something be said to the broker before the connection ends, such as the end of a subscription."""
+        self._last_acts.append(act)
 
     async def drained(self) -> None:
         """Wait, in the connection's own thread, until the throttle holds nothing back."""
@@ -363,6 +368,8 @@ class BrokerSession:
         if connection.transport is not None:
             gone = asyncio.Event()
             connection.disconnected += lambda _text: gone.set()
+            for act in self._last_acts:
+                act(self._ib)
             self._ib.client.disconnect()
             await asyncio.wait_for(gone.wait(), CLOSE_SECONDS / 2)
 

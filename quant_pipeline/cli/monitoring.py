@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -50,9 +51,9 @@ class Panel:
         return f"{whose}, {at:%Y-%m-%d %H:%M:%S} in exchange time{note}"
 
     def as_json(self) -> dict[str, Any]:
-        """The object ``status --json`` prints."""
+        """The object ``status --json`` prints; what is not known is null."""
         source = {"source": "live" if self.account else "recorded", "account": self.account, "slot": self.slot}
-        return {**source, **self.status, "observed_at": self.status["observed_at"].isoformat()}
+        return {**source, **_without_nan(self.status), "observed_at": self.status["observed_at"].isoformat()}
 
 
 def print_status(settings: Settings, *, as_json: bool) -> None:
@@ -96,6 +97,15 @@ def panels(settings: Settings) -> Iterator[Panel]:
             if last is None:
                 raise
             yield replace(last, note="the broker does not answer")
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with None, which JSON has, for every NaN, which it has not."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _live_panel(broker: BrokerSession, settings: Settings) -> Panel:

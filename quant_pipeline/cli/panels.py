@@ -24,6 +24,7 @@ COLUMNS = 80
 PANEL_WIDTH = 78
 BAR_WIDTH = 36
 SLOWEST = 4
+UNKNOWN = "unknown"
 # Words of capitals are symbols; a limit's name, such as max_position_pct, must stay apart from another's.
 NAMES_AND_FIGURES = re.compile(r"\b[A-Z][A-Z.]*\b|-?\$?[\d,.:-]*\d")
 FUNNEL_STEPS = (
@@ -87,18 +88,21 @@ def portfolio_panel(status: Mapping[str, Any], title: str) -> RenderableType:
     sides: tuple[Literal["left", "right"], ...] = ("left", "right", "left", "right")
     for side in sides:
         figures.add_column(justify=side, no_wrap=True)
-    figures.add_row("capital", _dollars(status["capital"]), "open positions", f"{status['positions']}")
-    figures.add_row("deployed", _dollars(status["deployed"]), "long / short", f"{status['long']} / {status['short']}")
-    figures.add_row("available", _dollars(status["available"]), "entries waiting", f"{status['working_entries']}")
-    figures.add_row(
-        "utilisation", f"{status['utilization_pct']:.1f} %", "loss if all stops hit", _dollars(status["total_risk"])
-    )
-    figures.add_row(
-        "unrealised P&L",
-        _coloured(_signed_dollars(status["unrealized_pnl"])),
-        "in % of capital",
-        f"{status['total_risk_pct']:.2f} %",
-    )
+    day, loss = status["daily_pnl"], f"{status['total_risk_pct']:.2f} %"
+    rows = (
+        ("capital", _dollars(status["capital"]), "open positions", f"{status['positions']}"),
+        ("deployed", _dollars(status["deployed"]), "long / short", f"{status['long']} / {status['short']}"),
+        ("available", _dollars(status["available"]), "entries waiting", f"{status['working_entries']}"),
+        ("utilisation", _percent(status["utilization_pct"]), "loss if all stops hit", _dollars(status["total_risk"])),
+        ("gross exposure", _percent(status["gross_exposure_pct"]), "that loss in %", loss),
+        ("net exposure", _signed_percent(status["net_exposure_pct"], 1), "long value", _dollars(status["long_value"])),
+        ("unrealised P&L", _coloured(_signed_dollars(status["unrealized_pnl"])),
+         "short value", _dollars(status["short_value"])),
+        ("day's P&L", _coloured(_signed_dollars(day)),
+         "day's P&L in %", _signed_percent(_share(day, status["capital"]), 2)),
+    )  # fmt: skip
+    for row in rows:
+        figures.add_row(*row)
     parts: list[RenderableType] = [figures]
     shown = status["open_positions"]
     if len(shown):
@@ -171,16 +175,33 @@ def _bar(count: int, funnel: Funnel) -> Text:
 
 
 def _dollars(amount: float) -> str:
-    return f"${amount:,.2f}"
+    return UNKNOWN if pd.isna(amount) else f"${amount:,.2f}"
 
 
 def _signed_dollars(amount: float) -> str:
     text = _signed(amount, 2)
+    if text == UNKNOWN:
+        return text
     return f"{text[0]}${text[1:]}" if text[0] in "+-" else f"${text}"
+
+
+def _percent(share: float) -> str:
+    return UNKNOWN if pd.isna(share) else f"{share:.1f} %"
+
+
+def _signed_percent(share: float, digits: int) -> str:
+    text = _signed(share, digits)
+    return text if text == UNKNOWN else f"{text} %"
+
+
+def _share(part: float, whole: float) -> float:
+    return 100.0 * part / whole if whole > 0 else float("nan")
 
 
 def _signed(value: float, digits: int) -> str:
     """The figure with its sign; what rounds to nothing has none."""
+    if pd.isna(value):
+        return UNKNOWN
     text = f"{value:+,.{digits}f}"
     return text if any(digit in "123456789" for digit in text) else text[1:]
 

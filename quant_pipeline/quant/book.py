@@ -6,6 +6,7 @@ panel count alike. Limits (``portfolio_risk_manager``) and figures for people (`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,7 @@ class WorkingEntry:
     """An order that opens a position when it fills: its value and the loss at its stop, in dollars."""
 
     symbol: str
+    direction: str
     value: float
     risk: float
 
@@ -90,14 +92,45 @@ class Book:
         )
 
     @property
+    def commitments(self) -> tuple[tuple[str, str, float], ...]:
+        """Symbol, direction and positive dollars of every position and working entry, in a fixed order."""
+        held = tuple((each.symbol, each.direction, abs(each.market_value)) for each in self.positions)
+        return held + tuple((entry.symbol, entry.direction, entry.value) for entry in self.entries)
+
+    @property
+    def long_value(self) -> float:
+        """Dollars in long positions and in working entries to buy."""
+        return sum(value for _, direction, value in self.commitments if direction == "LONG")
+
+    @property
+    def short_value(self) -> float:
+        """Dollars in short positions and in working entries to sell, as a positive number."""
+        return sum(value for _, direction, value in self.commitments if direction == "SHORT")
+
+    @property
     def value(self) -> float:
         """Dollars in positions, long and short, and working entries."""
-        return sum(abs(position.market_value) for position in self.positions) + sum(e.value for e in self.entries)
+        return sum(value for _, _, value in self.commitments)
 
     @property
     def risk(self) -> float:
         """Dollars lost if every stop is hit, working entries counted as filled."""
         return sum(position.risk for position in self.positions) + sum(entry.risk for entry in self.entries)
+
+    @property
+    def unknown(self) -> str | None:
+        """The first thing in it that is no figure to count with, in words, or None."""
+        for position in self.positions:
+            if not math.isfinite(position.quantity):
+                return f"portfolio: how many shares of {position.symbol} are held is not known"
+            if not (math.isfinite(position.market_value) and position.market_price >= 0.0):
+                return f"portfolio: the price of {position.symbol}, which is held, is not known"
+            if not math.isfinite(position.risk):
+                return f"working_orders: what the stop of {position.symbol} covers is not known"
+        for entry in self.entries:
+            if not (math.isfinite(entry.value) and entry.value >= 0.0 and math.isfinite(entry.risk)):
+                return f"working_orders: what the entry into {entry.symbol} would cost is not known"
+        return None
 
 
 def read_book(portfolio: pd.DataFrame, working_orders: pd.DataFrame, capital: float) -> Book:
@@ -144,16 +177,17 @@ def _position(row: _Row, orders: list[_Row]) -> PortfolioPosition:
 
 def _entry(order: _Row, orders: list[_Row], capital: float) -> WorkingEntry:
     symbol, price, shares = order["symbol"], order["price"], order["remaining"]
+    direction = "LONG" if order["action"] == "BUY" else "SHORT"
     if pd.isna(price):
         whole = UNPRICED_ENTRY_SHARE * capital
-        return WorkingEntry(symbol, whole, whole)
+        return WorkingEntry(symbol, direction, whole, whole)
     stops = [
         child["price"]
         for child in orders
         if child["parent_perm_id"] == order["perm_id"] and child["order_type"] in STOP_TYPES and child["price"] > 0
     ]
     loss = max((abs(price - stop) for stop in stops), default=price)
-    return WorkingEntry(symbol, float(shares * price), float(shares * loss))
+    return WorkingEntry(symbol, direction, float(shares * price), float(shares * loss))
 
 
 def _reduces(action: str, quantity: float) -> bool:

@@ -21,7 +21,8 @@ from quant_pipeline.quant.book import PortfolioPosition, read_book
 class PortfolioMetrics:
     """The account at a glance; dollars and percent of capital.
 
-    ``open_positions`` are the ``top`` positions by profit and loss, best first.
+    ``long_value`` and ``short_value`` are both positive and count working entries, as the limits do. ``daily_pnl`` is
+    NaN where it is not known. ``open_positions`` are the ``top`` positions by profit and loss, best first.
     """
 
     capital: float
@@ -33,6 +34,9 @@ class PortfolioMetrics:
     working_entries: int
     total_risk: float
     unrealized_pnl: float
+    daily_pnl: float
+    long_value: float
+    short_value: float
     open_positions: tuple[PortfolioPosition, ...]
 
     @property
@@ -44,6 +48,16 @@ class PortfolioMetrics:
     def total_risk_pct(self) -> float:
         """Total risk in percent of capital."""
         return _percent(self.total_risk, self.capital)
+
+    @property
+    def gross_exposure_pct(self) -> float:
+        """Long and short value together in percent of capital."""
+        return _percent(self.long_value + self.short_value, self.capital)
+
+    @property
+    def net_exposure_pct(self) -> float:
+        """Long less short value in percent of capital; negative when net short."""
+        return _percent(self.long_value - self.short_value, self.capital)
 
     @classmethod
     def from_frames(
@@ -68,6 +82,9 @@ class PortfolioMetrics:
             working_entries=len(book.entries),
             total_risk=book.risk,
             unrealized_pnl=round(sum(position.unrealized_pnl for position in book.positions), 2),
+            daily_pnl=float(state["daily_pnl"]),
+            long_value=book.long_value,
+            short_value=book.short_value,
             open_positions=tuple(by_profit[:top]),
         )
 
@@ -85,6 +102,11 @@ class PortfolioMetrics:
             "total_risk": self.total_risk,
             "total_risk_pct": self.total_risk_pct,
             "unrealized_pnl": self.unrealized_pnl,
+            "daily_pnl": self.daily_pnl,
+            "long_value": self.long_value,
+            "short_value": self.short_value,
+            "gross_exposure_pct": self.gross_exposure_pct,
+            "net_exposure_pct": self.net_exposure_pct,
             "open_positions": [_as_struct(position) for position in self.open_positions],
             "observed_at": pd.Timestamp(observed_at),
         }

@@ -25,7 +25,7 @@ GROUPS_AND_UPSTREAM: dict[str, tuple[str, set[str]]] = {
     "quality_filter": ("decide", {"universe", "quotes", "bars"}),
     "indicators": ("decide", {"quality_filter", "quotes", "bars"}),
     "scores": ("decide", {"indicators", "quotes"}),
-    "sized_orders": ("decide", {"scores", "account", "portfolio", "working_orders"}),
+    "sized_orders": ("decide", {"scores", "account", "portfolio", "working_orders", "bars"}),
     "executions": ("act", {"sized_orders", "universe", "quotes"}),
     "portfolio_status": ("measure", {"executions"}),
     "published_history": ("measure", {"portfolio_status", "fills"}),

@@ -55,6 +55,11 @@ def status(**changes: Any) -> dict[str, Any]:
         "total_risk": 684.0,
         "total_risk_pct": 0.684,
         "unrealized_pnl": 283.5,
+        "daily_pnl": -1_250.0,
+        "long_value": 13_806.0,
+        "short_value": 0.0,
+        "gross_exposure_pct": 13.806,
+        "net_exposure_pct": 13.806,
         "open_positions": [position()],
     } | changes
 
@@ -66,6 +71,25 @@ def test_the_worked_example_is_shown_to_the_cent() -> None:
         "AAPL", "LONG", "90", "150.25", "153.40", "145.80", "161.38", "+283.50", "+2.1",
     ]  # fmt: skip
     assert "+$283.50" in text
+
+
+def test_exposure_and_the_days_result_are_shown_with_their_signs() -> None:
+    short = status(long_value=0.0, short_value=13_806.0, net_exposure_pct=-13.806)
+    rows = [line.strip("│ ").split("   ") for line in shown(panels.portfolio_panel(short, "Portfolio")).splitlines()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert ["gross exposure", "13.8 %", "that loss in %", "0.68 %"] in cells
+    assert ["net exposure", "-13.8 %", "long value", "$0.00"] in cells
+    assert ["unrealised P&L", "+$283.50", "short value", "$13,806.00"] in cells
+    assert ["day's P&L", "-$1,250.00", "day's P&L in %", "-1.25 %"] in cells
+
+
+def test_what_was_not_recorded_or_not_said_is_unknown_and_not_zero() -> None:
+    missing = dict.fromkeys(
+        ("daily_pnl", "long_value", "short_value", "gross_exposure_pct", "net_exposure_pct"), float("nan")
+    )
+    text = shown(panels.portfolio_panel(status(**missing), "Portfolio"))
+    assert text.count("unknown") == 6
+    assert "nan" not in text
 
 
 def test_a_position_without_stop_or_target_says_so() -> None:
@@ -97,10 +121,15 @@ def test_no_figure_is_cut_or_wrapped_at_80_columns(price: float, quantity: int, 
         symbol="BRK.B", direction="SHORT", quantity=float(quantity), entry=price, current=price, stop=price,
         target=price, unrealized_pnl=profit, unrealized_pct=-99.9,
     )  # fmt: skip
-    text = shown(panels.portfolio_panel(status(capital=capital, open_positions=[held]), "Portfolio"))
+    figures = status(
+        capital=capital, deployed=capital, long_value=capital, short_value=capital, daily_pnl=-capital,
+        unrealized_pnl=-capital, total_risk=capital, gross_exposure_pct=399.9, net_exposure_pct=-399.9,
+    )  # fmt: skip
+    text = shown(panels.portfolio_panel({**figures, "open_positions": [held]}, "Portfolio"))
     lines = text.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert f"${capital:,.2f}" in text
+    assert text.count(f"${capital:,.2f}") >= 5
+    assert "-399.9 %" in text
     row = next(line for line in lines if "BRK.B" in line).split()
     assert row.count(f"{price:,.2f}") == 4
     assert f"{abs(quantity):,}" in row

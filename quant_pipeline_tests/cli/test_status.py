@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pty
 import select
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from quant_pipeline.cli.monitoring import Panel
 from quant_pipeline_tests.cli.conftest import SECONDS, SLOT, Run, assert_refused, clean_environment
+from quant_pipeline_tests.history.recorded_frames import STARTED
 
 
 def test_before_the_first_run_it_says_how_to_start_and_makes_nothing(here: Run, home: Path) -> None:
@@ -37,7 +40,21 @@ def test_as_json_it_says_that_it_is_live(trader: Run) -> None:
     assert panel["source"] == "live"
     assert panel["account"].startswith("DU")
     assert panel["positions"] == panel["long"] + panel["short"] > 0
+    assert panel["gross_exposure_pct"] > 0
+    assert panel["long_value"] + panel["short_value"] == pytest.approx(panel["deployed"])
+    assert isinstance(panel["daily_pnl"], float)
     assert {"symbol", "entry", "current", "stop", "target", "unrealized_pnl"} <= set(panel["open_positions"][0])
+
+
+def test_as_json_what_is_not_known_is_null_and_nothing_is_renamed() -> None:
+    position = {"symbol": "A", "stop": math.nan, "target": 12.5}
+    row = {"capital": 1e5, "positions": 1, "daily_pnl": math.nan, "open_positions": [position]}
+    panel = Panel({**row, "observed_at": STARTED}, account="DU1").as_json()
+    text = json.dumps(panel, allow_nan=False)
+    assert json.loads(text) == {
+        "source": "live", "account": "DU1", "slot": None, "capital": 1e5, "positions": 1, "daily_pnl": None,
+        "open_positions": [{"symbol": "A", "stop": None, "target": 12.5}], "observed_at": STARTED.isoformat(),
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("first")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from quant_pipeline import frames
@@ -31,7 +33,7 @@ def metrics() -> PortfolioMetrics:
         (22, 21, "WAIT", "SELL", "STP", 19.0, 100),
         (23, 21, "WAIT", "SELL", "LMT", 22.5, 100),
     )
-    return PortfolioMetrics.from_frames(account_of(100_000, deployed=8_800), portfolio, orders)
+    return PortfolioMetrics.from_frames(account_of(100_000, deployed=8_800, daily_pnl=-120.5), portfolio, orders)
 
 
 def test_positions_entries_and_risk_are_counted(metrics: PortfolioMetrics) -> None:
@@ -40,6 +42,25 @@ def test_positions_entries_and_risk_are_counted(metrics: PortfolioMetrics) -> No
     assert metrics.total_risk_pct == pytest.approx(2.2)
     assert metrics.utilization_pct == pytest.approx(8.8)
     assert metrics.unrealized_pnl == 0.0
+
+
+def test_exposure_counts_working_entries_and_the_days_result_comes_from_the_account(metrics: PortfolioMetrics) -> None:
+    assert (metrics.long_value, metrics.short_value) == (100 * 49.0 + 100 * 20.0, 50 * 38.0)
+    assert metrics.gross_exposure_pct == pytest.approx(8.8)
+    assert metrics.net_exposure_pct == pytest.approx(5.0)
+    assert metrics.daily_pnl == -120.5
+    row = frames.validate("portfolio_status", metrics.to_frame(OBSERVED_AT)).iloc[0]
+    assert (row["long_value"], row["short_value"], row["daily_pnl"]) == (6900.0, 1900.0, -120.5)
+    assert (row["gross_exposure_pct"], row["net_exposure_pct"]) == (pytest.approx(8.8), pytest.approx(5.0))
+
+
+def test_a_book_that_is_net_short_has_a_negative_net_exposure_and_a_day_that_is_not_known_stays_so() -> None:
+    short = PortfolioMetrics.from_frames(
+        account_of(daily_pnl=math.nan), portfolio_of(("S", -100, 50.0, 60.0)), orders_of()
+    )
+    assert short.net_exposure_pct == -6.0
+    row = frames.validate("portfolio_status", short.to_frame(OBSERVED_AT)).iloc[0]
+    assert math.isnan(row["daily_pnl"])
 
 
 def test_open_positions_come_best_first_with_their_working_exits(metrics: PortfolioMetrics) -> None:
