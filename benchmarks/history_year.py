@@ -95,7 +95,9 @@ class Market:
             "win_probability": random.uniform(0.2, 0.45, len(traded)),
             "expected_return_pct": random.normal(0.3, 0.5, len(traded)),
             "confidence": random.uniform(30, 90, len(traded)),
-            "key_signals": [self._signals() for _ in traded], "settings_hash": "0123456789abcdef",
+            "key_signals": [self._signals() for _ in traded],
+            "missing_signals": [["obv_slope_20"] if new else [] for new in random.random(len(traded)) < 0.05],
+            "settings_hash": "0123456789abcdef",
         })  # fmt: skip
         chosen = scores.head(55)
         approved = np.arange(len(chosen)) < 10
@@ -124,7 +126,8 @@ class Market:
             "bars": self._bars(),
             "account": pd.DataFrame({
                 "account": [SOURCE], "net_liquidation": [101234.56], "capital": [100000.0], "deployed": [89000.12],
-                "available": [10999.88], "realized_pnl": [12.34], "unrealized_pnl": [56.78], "read_at": [now],
+                "available": [10999.88], "realized_pnl": [12.34], "unrealized_pnl": [56.78], "daily_pnl": [34.56],
+                "read_at": [now],
             }),
             "portfolio": pd.DataFrame({
                 "symbol": held, "con_id": self.members[:45], "quantity": random.integers(-50, 50, 45) * 1.0,
@@ -165,7 +168,9 @@ class Market:
             "portfolio_status": pd.DataFrame({
                 "capital": [100000.0], "deployed": [89000.12], "available": [10999.88], "utilization_pct": [89.0],
                 "positions": [45], "long": [25], "short": [20], "working_entries": [3], "total_risk": [4200.0],
-                "total_risk_pct": [4.2], "unrealized_pnl": [56.78], "observed_at": [now],
+                "total_risk_pct": [4.2], "unrealized_pnl": [56.78], "daily_pnl": [34.56], "long_value": [49000.06],
+                "short_value": [40000.06], "gross_exposure_pct": [89.0], "net_exposure_pct": [9.0],
+                "observed_at": [now],
                 "open_positions": [[{
                     "symbol": name, "direction": "LONG", "quantity": 10.0, "entry": 10.01, "current": 11.02,
                     "stop": 9.03, "target": 14.04, "unrealized_pnl": 10.05, "unrealized_pct": 10.06,

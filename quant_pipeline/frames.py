@@ -5,8 +5,8 @@ with exactly these types. Columns, types, units and what may be missing belong h
 ``validate`` is what the history calls before it stores anything.
 
 Types are few on purpose: ``str``, ``float64``, ``int64``, ``bool``, nullable ``boolean``, UTC timestamps and dates in
-microseconds, and lists of structs (their SQL type is in the column's metadata, under ``"sql"``). Prices are dollars a
-share, sizes and volumes are shares, percentages are 0-100.
+microseconds, and lists of structs or names (their SQL type is in the column's metadata, under ``"sql"``). Prices are
+dollars a share, sizes and volumes are shares, percentages are 0-100.
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ def _date(description: str) -> pa.Column:
 
 def _structs(description: str, sql: str) -> pa.Column:
     return pa.Column(object, description=description, metadata={"sql": sql}, coerce=True)
+
+
+def _names(description: str) -> pa.Column:
+    return pa.Column(object, description=description, metadata={"sql": "VARCHAR[]"}, coerce=True)
 
 
 def _bounds(above: float | None, at_least: float | None, at_most: float | None) -> list[pa.Check]:
@@ -153,6 +157,10 @@ _SCHEMAS = (
         available=_number("Capital less deployed, not below zero, in dollars", at_least=0),
         realized_pnl=_number("Realised profit and loss of the day, in dollars", nullable=True),
         unrealized_pnl=_number("Unrealised profit and loss of the open positions, in dollars", nullable=True),
+        daily_pnl=_number(
+            "Profit and loss of the day, realised and unrealised, in dollars; missing where the broker did not say",
+            nullable=True,
+        ),
         read_at=_instant("Broker's time of the reading"),
     ),
     _frame(
@@ -222,6 +230,7 @@ _SCHEMAS = (
         expected_return_pct=_number("p x reward - (1 - p) x risk, in percent of the entry"),
         confidence=_number("How much the evidence can be relied on, 0-100", at_least=0, at_most=100),
         key_signals=_structs("The signals that contribute most, largest first", KEY_SIGNALS_SQL),
+        missing_signals=_names("Indicators not yet defined, so that the score does without them; empty where all are"),
         settings_hash=_text("Hash of the settings that made the score"),
     ),
     _frame(
@@ -236,7 +245,7 @@ _SCHEMAS = (
         risk_amount=_number("Loss at the stop, in dollars", at_least=0),
         position_value=_number("Quantity times entry price, in dollars", at_least=0),
         approved=_flag("Whether the order may be sent"),
-        reason=_text("The limit that bound and its figure; missing where approved", nullable=True),
+        reason=_text("The first limit that bound, the figure and the limit; missing where approved", nullable=True),
         order_ref=_text("Reference of the entry leg", unique=True),
     ),
     _frame(
@@ -270,6 +279,11 @@ _SCHEMAS = (
         total_risk=_number("Loss if every stop is hit, in dollars; working entries counted", at_least=0),
         total_risk_pct=_number("Total risk in percent of capital", at_least=0),
         unrealized_pnl=_number("Unrealised profit and loss, in dollars"),
+        daily_pnl=_number("Profit and loss of the day, in dollars; missing where it is not known", nullable=True),
+        long_value=_number("Value of long positions and of working entries to buy, in dollars", nullable=True),
+        short_value=_number("Value of short positions and of working entries to sell, in dollars", nullable=True),
+        gross_exposure_pct=_number("Long and short value together in percent of capital", nullable=True),
+        net_exposure_pct=_number("Long less short value in percent of capital", nullable=True),
         open_positions=_structs("The open positions with the largest profit and loss", OPEN_POSITIONS_SQL),
         observed_at=_instant("Broker's time of the panel"),
     ),

@@ -13,6 +13,7 @@ import json
 import os
 import tomllib
 from contextvars import ContextVar
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from quant_pipeline.errors import SettingsError
+from quant_pipeline.quant.signals import COMPONENTS, SIGNAL_NAMES, Ramp, signals_in_force
 
 SETTINGS_FILE = "quant_pipeline.toml"
 DEFAULT_HOME = Path(".quant")
@@ -30,6 +32,7 @@ _overrides: ContextVar[dict[str, Any]] = ContextVar("overrides", default={})  # 
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -85,17 +88,61 @@ class ComponentWeights(Section):
         return self
 
 
+class SignalSettings(Section):
+    """What is changed of one signal of the score; what is left out stays as docs/signals.md has it."""
+
+    weight: Annotated[Number, Field(ge=0)] | None = Field(
+        default=None, description="Weight within its component; the weights of a component are brought to a sum of 1"
+    )
+    ramp: tuple[tuple[Number, Number], ...] | None = Field(
+        default=None, description="Rising values of the indicator, each with the strength 0-100 it has for LONG"
+    )
+
+    @field_validator("ramp")
+    @classmethod
+    def _ramp_rises(cls, ramp: Ramp | None) -> Ramp | None:
+        if ramp is None:
+            return None
+        values = [value for value, _ in ramp]
+        if len(ramp) < 2:
+            raise ValueError("a ramp needs two points or more, each a value and its strength")
+        if any(later <= earlier for earlier, later in pairwise(values)):
+            raise ValueError(f"the values of a ramp must rise, they are {', '.join(f'{value:g}' for value in values)}")
+        for _, strength in ramp:
+            if not 0 <= strength <= 100:
+                raise ValueError(f"the strengths of a ramp lie between 0 and 100, one is {strength:g}")
+        return ramp
+
+
 class ScoringSettings(Section):
     """How indicators become a score, a direction and prices."""
 
     weights: ComponentWeights = ComponentWeights()
+    signals: dict[str, SignalSettings] = Field(
+        default={},
+        description="Other weights and ramps of signals, by name: "
+        "`[scoring.signals.rsi_14]` with `weight = 0.2` or `ramp = [[35, 0], [65, 100]]` (docs/signals.md)",
+    )
     threshold: Percent = Field(default=60.0, description="Scores at or above this are offered to the risk manager")
     stop_atr_min: Positive = Field(default=1.5, description="Stop distance in ATRs when volatility is calm")
     stop_atr_max: Positive = Field(default=2.0, description="Stop distance in ATRs when volatility is high")
+    stop_calm_ratio: Positive = Field(
+        default=0.75, description="Range against its own year at and below which the stop is nearest"
+    )
+    stop_lively_ratio: Positive = Field(
+        default=1.25, description="Range against its own year at and above which the stop is farthest"
+    )
     reward_to_risk: Positive = Field(default=2.5, description="Target distance as a multiple of the stop distance")
     entry: Literal["touch", "mid"] = Field(
         default="touch",
         description="Limit entry at the price that trades now (ask for LONG, bid for SHORT) or at the mid",
+    )
+    odds_per_ten_points: float = Field(
+        default=1.25,
+        ge=1,
+        le=10,
+        description="Ten points of score multiply the odds of reaching the target by this; "
+        "a modest edge by choice until a backtest has measured it",
     )
     key_signals: int = Field(default=10, ge=1, description="How many signals explain a score")
 
@@ -103,7 +150,25 @@ class ScoringSettings(Section):
     def _stops_ordered(self) -> Self:
         if self.stop_atr_min > self.stop_atr_max:
             raise ValueError("scoring.stop_atr_min must not be above scoring.stop_atr_max")
+        if self.stop_calm_ratio >= self.stop_lively_ratio:
+            raise ValueError("scoring.stop_calm_ratio must be below scoring.stop_lively_ratio")
         return self
+
+    @field_validator("signals")
+    @classmethod
+    def _signals_known(cls, overrides: dict[str, SignalSettings]) -> dict[str, SignalSettings]:
+        unknown = sorted(set(overrides) - set(SIGNAL_NAMES))
+        if unknown:
+            raise ValueError(f"there is no signal {unknown[0]}; docs/signals.md lists them")
+        weights = dict.fromkeys(COMPONENTS, 0.0)
+        for signal in signals_in_force(overrides):
+            weights[signal.component] += signal.weight
+        for component, weight in weights.items():
+            if weight == 0.0:
+                raise ValueError(
+                    f"every signal of {component} has the weight 0; set scoring.weights.{component} to 0 instead"
+                )
+        return overrides
 
 
 class RiskSettings(Section):
@@ -119,6 +184,25 @@ class RiskSettings(Section):
         description="Kept free below max_utilization_pct when orders are sized, so that commissions and moving prices "
         "do not carry the book over it",
     )
+    max_gross_exposure_pct: float = Field(
+        default=100.0, ge=0, le=400, description="Long and short value together, working entries counted"
+    )
+    max_net_exposure_pct: Percent = Field(
+        default=100.0, description="Long less short value, either way, working entries counted"
+    )
+    max_daily_loss_pct: Percent | None = Field(
+        default=3.0,
+        description="Loss of the day, realised and unrealised, above which no order is approved; also none while the "
+        'day\'s figure is not known. "off" switches it off',
+    )
+    max_cluster_pct: Percent | None = Field(
+        default=None,
+        description="Value of the positions and working entries that move together; unset means no limit",
+    )
+    cluster_correlation: float = Field(
+        default=0.8, gt=0, le=1, description="Correlation of daily returns at which two stocks move together"
+    )
+    cluster_bars: int = Field(default=60, ge=10, description="Daily returns the correlation is taken over")
     allow_duplicate_symbols: bool = Field(default=False, description="One position a symbol; not to be switched off")
     min_position_value: float = Field(
         default=100.0, ge=0, description="Smaller positions are not worth their commission"
@@ -127,6 +211,12 @@ class RiskSettings(Section):
         default="available",
         description="What the sizing percentages are taken of; the limits always hold against the total",
     )
+
+    @field_validator("max_daily_loss_pct", "max_cluster_pct", mode="before")
+    @classmethod
+    def _off_is_no_limit(cls, limit: object) -> object:
+        # Neither TOML nor the environment has a null.
+        return None if isinstance(limit, str) and limit.strip().lower() in {"off", "none", "null"} else limit
 
     @field_validator("allow_duplicate_symbols")
     @classmethod
@@ -238,6 +328,11 @@ class Settings(BaseSettings):
     def decision_parameters(self) -> dict[str, object]:
         """The settings a decision depends on, as plain JSON values."""
         decisive = self.model_dump(mode="json", include={"quality", "scoring", "risk"})
+        # All of them, changed or not: what is recorded then says by which ramps a score was made.
+        decisive["scoring"]["signals"] = {
+            signal.indicator: {"weight": signal.weight, "ramp": [list(knot) for knot in signal.ramp]}
+            for signal in signals_in_force(self.scoring.signals)
+        }
         return {**decisive, "capital_cap": self.capital_cap}
 
     @property

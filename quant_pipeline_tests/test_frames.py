@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from quant_pipeline.errors import HistoryError
 from quant_pipeline.frames import FRAMES, empty, validate
+from quant_pipeline.history.store import History, data_hash
+from quant_pipeline.quant import QuantScorer, TechnicalIndicators
+from quant_pipeline.settings import ScoringSettings
+from quant_pipeline_tests.history.recorded_frames import MADE, SLOT
+from quant_pipeline_tests.quant.market_data import market
 
 
 def universe(**changes: object) -> pd.DataFrame:
@@ -52,3 +59,14 @@ def test_types_are_coerced_and_the_index_is_made_new() -> None:
     frame = validate("universe", universe(rank=1.0, con_id="7").set_index(pd.Index([5])))
     assert str(frame["con_id"].dtype) == "int64"
     assert list(frame.index) == [0]
+
+
+def test_lists_of_names_come_back_from_the_history_as_they_were(tmp_path: Path) -> None:
+    bars, quotes = market(4, length=70)
+    made = QuantScorer(ScoringSettings.model_validate({})).score(TechnicalIndicators().latest(bars, quotes), quotes)
+    made["missing_signals"] = [[], ["range_52w_position"], ["rsi_7", "a name, with ' and \""], []]
+    frame = validate("scores", made)
+    history = History(tmp_path)
+    version = history.append("scores", frame, slot=SLOT, **MADE)
+    pd.testing.assert_frame_equal(history.frame(version.id), frame, check_exact=True)
+    assert data_hash("scores", history.frame(version.id)) == version.data_hash

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from quant_pipeline.errors import SettingsError
+from quant_pipeline.quant.signals import SIGNAL_NAMES
 from quant_pipeline.settings import load_settings
 
 
@@ -59,6 +62,35 @@ def test_a_broker_address_switches_the_embedded_gateway_and_its_capital_cap_off(
         ({"risk": {"allow_duplicate_symbols": True}}, "The setting risk.allow_duplicate_symbols cannot be used"),
         ({"scoring": {"weights": {"momentum": 0.5}}}, "scoring.weights must add up to 1, they add up to 1.2"),
         ({"scoring": {"stop_atr_min": 3.0}}, "scoring.stop_atr_min must not be above scoring.stop_atr_max"),
+        ({"scoring": {"stop_calm_ratio": 1.25}}, "scoring.stop_calm_ratio must be below scoring.stop_lively_ratio"),
+        ({"scoring": {"odds_per_ten_points": 0.9}}, "The setting scoring.odds_per_ten_points cannot be used"),
+        (
+            {"scoring": {"signals": {"rsi_15": {"weight": 1}}}},
+            "scoring.signals cannot be used: there is no signal rsi_15",
+        ),
+        ({"scoring": {"signals": {"rsi_7": {"wieght": 1}}}}, "The setting scoring.signals.rsi_7.wieght is not known"),
+        (
+            {"scoring": {"signals": {"rsi_7": {"weight": -1}}}},
+            "The setting scoring.signals.rsi_7.weight cannot be used",
+        ),
+        (
+            {"scoring": {"signals": {"rsi_7": {"weight": float("nan")}}}},
+            "The setting scoring.signals.rsi_7.weight cannot",
+        ),
+        (
+            {"scoring": {"signals": {"rsi_7": {"ramp": [[50, 0], [30, 100]]}}}},
+            "scoring.signals.rsi_7.ramp cannot be used: the values of a ramp must rise, they are 50, 30",
+        ),
+        ({"scoring": {"signals": {"rsi_7": {"ramp": [[30, 0], [30, 100]]}}}}, "must rise, they are 30, 30"),
+        ({"scoring": {"signals": {"rsi_7": {"ramp": [[30, 0]]}}}}, "a ramp needs two points or more"),
+        (
+            {"scoring": {"signals": {"rsi_7": {"ramp": [[30, 0], [50, 120]]}}}},
+            "the strengths of a ramp lie between 0 and 100, one is 120",
+        ),
+        (
+            {"scoring": {"signals": {"spread_pct": {"weight": 0}, "quote_imbalance": {"weight": 0}}}},
+            "every signal of microstructure has the weight 0",
+        ),
         ({"universe": {"price_bands": [10, 5]}}, "universe.price_bands must be rising"),
     ],
 )
@@ -83,6 +115,11 @@ def test_the_decision_hash_follows_what_decides_and_nothing_else() -> None:
     assert load_settings(broker={"messages_per_second": 0}, gateway={"seed": 1}).decision_hash == base
 
 
+def test_the_settings_load_without_the_libraries_of_arrays_and_frames() -> None:
+    code = "import sys, quant_pipeline.settings; sys.exit(bool({'numpy', 'pandas'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
 def test_an_environment_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUANT_CAPTIAL", "5000")
     with pytest.raises(SettingsError, match="QUANT_CAPTIAL names no setting"):
@@ -104,3 +141,38 @@ def test_overrides_win_over_the_environment_and_leave_the_rest_of_a_section_alon
 def test_a_switch_can_be_written_out_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUANT_RISK__ALLOW_DUPLICATE_SYMBOLS", "false")
     assert load_settings().risk.allow_duplicate_symbols is False
+
+
+def test_a_signal_can_be_changed_in_the_file_and_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "quant_pipeline.toml").write_text(
+        "[scoring.signals.rsi_14]\nweight = 0.2\nramp = [[35, 0], [50, 50], [60, 100]]\n"
+    )
+    monkeypatch.setenv("QUANT_SCORING__SIGNALS__CMF_20__WEIGHT", "0.5")
+    monkeypatch.setenv("QUANT_SCORING__SIGNALS__RSI_7__RAMP", "[[25, 100], [75, 0]]")
+    signals = load_settings().scoring.signals
+    assert signals["rsi_14"].ramp == ((35, 0), (50, 50), (60, 100))
+    assert signals["rsi_7"].ramp == ((25, 100), (75, 0))
+    assert (signals["rsi_14"].weight, signals["cmf_20"].weight, signals["cmf_20"].ramp) == (0.2, 0.5, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"signals": {"rsi_14": {"weight": 0.2}}},
+        {"signals": {"rsi_14": {"ramp": [[35, 0], [65, 100]]}}},
+        {"odds_per_ten_points": 1.3},
+        {"stop_calm_ratio": 0.7},
+        {"stop_lively_ratio": 1.3},
+    ],
+)
+def test_every_parameter_of_a_score_changes_the_decision_hash(change: dict[str, object]) -> None:
+    assert load_settings(scoring=change).decision_hash != load_settings().decision_hash
+
+
+def test_what_is_recorded_of_the_settings_holds_every_ramp_and_makes_the_same_decisions_again() -> None:
+    recorded = load_settings(scoring={"signals": {"rsi_14": {"weight": 0.2}}}).decision_parameters
+    signals = recorded["scoring"]["signals"]  # pyright: ignore[reportIndexIssue]
+    assert set(signals) == set(SIGNAL_NAMES)
+    assert load_settings(scoring=recorded["scoring"]).decision_parameters == recorded

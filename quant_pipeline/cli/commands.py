@@ -189,6 +189,22 @@ def settings_command() -> None:
     click.echo(settings_reference(), nl=False)
 
 
+@commands.command(short_help="Explain the score and list every signal.")
+def signals() -> None:
+    """Print what a score is, and every signal with its weight, its ramp, why it is there and its source."""
+    from quant_pipeline.cli.signals_reference import signals_reference
+
+    click.echo(signals_reference(), nl=False)
+
+
+@commands.command(short_help="List every indicator with its formula.")
+def indicators() -> None:
+    """Print every indicator with its unit, warm-up, inputs, formula and source."""
+    from quant_pipeline.cli.indicators_reference import indicators_reference
+
+    click.echo(indicators_reference(), nl=False)
+
+
 def _say(text: str) -> None:
     click.echo(text)
     sys.stdout.flush()

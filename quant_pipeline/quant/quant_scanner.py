@@ -100,11 +100,13 @@ class QuantMarketScanner:
         account: pd.DataFrame,
         portfolio: pd.DataFrame,
         working_orders: pd.DataFrame,
+        bars: pd.DataFrame,
         slot_key: str,
     ) -> pd.DataFrame:
         """Orders for the scores at or above the threshold, approved or refused, best first."""
         offered = scores.loc[scores["total_score"] >= self.settings.scoring.threshold]
-        return PortfolioRiskManager(self.settings.risk).size(offered, account, portfolio, working_orders, slot_key)
+        manager = PortfolioRiskManager(self.settings.risk)
+        return manager.size(offered, account, portfolio, working_orders, bars, slot_key)
 
     def _range_faults(
         self, bars: pd.DataFrame, symbols: list[str], readings: dict[str, QuoteReading]
@@ -140,7 +142,7 @@ def run_quant_scan(
     quality_filter = scanner.quality_filter(universe, quotes, bars)
     indicators = scanner.indicators(quality_filter, quotes, bars, session_progress)
     scores = scanner.scores(indicators, quotes)
-    sized_orders = scanner.sized_orders(scores, account, portfolio, working_orders, slot_key)
+    sized_orders = scanner.sized_orders(scores, account, portfolio, working_orders, bars, slot_key)
     return QuantScan(quality_filter, indicators, scores, sized_orders)
 
 

@@ -1,6 +1,9 @@
 """Can this quote be traded on? The first thing wrong with it, in words with its figure.
 
 Checks on quotes belong here, checks on bars in ``bar_quality``; the quality filter of ``quant_scanner`` asks both.
+
+A locked quote, bid equal to ask, passes: it is brief and looks odd, but both sides are there with their shares, and a
+limit order at that price pays no spread. A crossed one does not: one of its sides is wrong, and nobody can say which.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from quant_pipeline.settings import QualitySettings
@@ -20,6 +24,8 @@ class QuoteReading:
     bid: float
     ask: float
     last: float
+    bid_size: float
+    ask_size: float
     halted: bool
     age_seconds: float
 
@@ -35,12 +41,14 @@ class QuoteReading:
 
 
 def read_quotes(quotes: pd.DataFrame) -> dict[str, QuoteReading]:
-    """The quotes by symbol. What is not a positive finite price is a price the broker did not give."""
+    """The quotes by symbol. What is not a positive finite number is a price or a size the broker did not give."""
     ages = (quotes["observed_at"] - quotes["quoted_at"]).dt.total_seconds()
+    numbers = quotes[["bid", "ask", "last", "bid_size", "ask_size"]].to_numpy(dtype=float, na_value=np.nan)
+    given = np.where(np.isfinite(numbers) & (numbers > 0.0), numbers, np.nan).tolist()
     return {
-        str(symbol): QuoteReading(_price(bid), _price(ask), _price(last), bool(halted), float(age))
-        for symbol, bid, ask, last, halted, age in zip(
-            quotes["symbol"], quotes["bid"], quotes["ask"], quotes["last"], quotes["halted"], ages, strict=True
+        str(symbol): QuoteReading(*prices_and_sizes, halted=bool(halted), age_seconds=age)
+        for symbol, prices_and_sizes, halted, age in zip(
+            quotes["symbol"].to_list(), given, quotes["halted"].to_list(), ages.to_list(), strict=True
         )
     }
 
@@ -52,6 +60,8 @@ def quote_fault(quote: QuoteReading | None, settings: QualitySettings) -> str | 
     faults = (
         (quote.halted, "trading is halted"),
         (not quote.two_sided, f"one-sided quote: bid {_said(quote.bid)}, ask {_said(quote.ask)}"),
+        (math.isnan(quote.bid_size), "no shares at the bid"),
+        (math.isnan(quote.ask_size), "no shares at the ask"),
         (quote.bid > quote.ask, f"crossed quote: bid {_said(quote.bid)} above ask {_said(quote.ask)}"),
         (math.isnan(quote.last), "no last price"),
         (math.isnan(quote.age_seconds), "the quote has no time"),
@@ -66,10 +76,6 @@ def quote_fault(quote: QuoteReading | None, settings: QualitySettings) -> str | 
         ),
     )
     return next((reason for wrong, reason in faults if wrong), None)
-
-
-def _price(value: float) -> float:
-    return float(value) if not pd.isna(value) and math.isfinite(value) and value > 0.0 else math.nan
 
 
 def _said(price: float) -> str:

@@ -1,24 +1,23 @@
 """The signals a score is made of: one table of indicator, ramp, weight and words, with the reason for each.
 
-What a trader would want to argue about is here and nowhere else; the arithmetic that adds the signals up is
-``quant_scorer``. A ramp is piecewise linear from the indicator's value to 0-100 and is written for LONG. A directional
-signal is read for SHORT at the value mirrored about its centre, so that mirrored prices swap the directions; a signal
-without a centre says the same of both.
+What a trader would want to argue about is here and nowhere else: the arithmetic that adds the signals up is in
+``ratings``, and the settings (``scoring.signals``) may change weights and ramps but declare no signals of their own. A
+ramp is piecewise linear from the indicator's value to 0-100 and is written for LONG. A directional signal is read for
+SHORT at the value mirrored about its centre, so that mirrored prices swap the directions; a signal without a centre
+says the same of both. Only declarations belong here; the settings import them, so this module imports next to nothing.
 
 Signals are measured in units that mirror exactly and compare across stocks (ATRs, places in a range, standard
 deviations). The momentum and mean-reversion ramps pull against each other on purpose: together they favour a pullback
 in an orderly trend, which is what a swing of two to five days lives on. Where a ramp turns follows the usual reading of
-its source; a value that says nothing earns less than half, so that points are evidence. The levels were then set so
-that on the daily bars of 159 US stocks of 2016-2018 (every 5th session, the 100 most active, 85 of them as after the
-quality filter) 50 to 60 score 60 or more on the median day: 54 with spreads of 0.04 %, 53 with 0.06 %.
+its source; a value that says nothing earns about half or less, so that points are evidence. The levels were then set so
+that on real days 50 to 60 of the 80 to 90 stocks that pass the quality filter score 60 or more (``docs/funnel.md``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 Component = Literal["momentum", "mean_reversion", "volatility", "volume", "microstructure"]
 COMPONENTS: tuple[Component, ...] = ("momentum", "mean_reversion", "volatility", "volume", "microstructure")
@@ -47,17 +46,17 @@ class Signal:
     digits: int = 1
     unit: str = ""
 
-    def strength(self, values: np.ndarray, *, short: bool = False) -> np.ndarray:
-        """Strength 0-100 for LONG or SHORT; NaN where the value is."""
-        if short and self.centre is not None:
-            values = 2.0 * self.centre - values
-        at, strength = zip(*self.ramp, strict=True)
-        return np.interp(values, at, strength)
 
-    def text(self, value: float) -> str:
-        """The value in words, such as ``RSI(14) 28.4: oversold``."""
-        meaning = next(words for bound, words in self.words if value < bound)
-        return f"{self.label} {value:.{self.digits}f}{self.unit}: {meaning}"
+class SignalOverride(Protocol):
+    """What the settings may change of a signal; None leaves it as it is."""
+
+    @property
+    def weight(self) -> float | None:
+        """Weight within its component."""
+
+    @property
+    def ramp(self) -> Ramp | None:
+        """Its ramp for LONG."""
 
 
 _ALL = float("inf")
@@ -122,7 +121,7 @@ SIGNALS: tuple[Signal, ...] = (
         1, " ATR",
     ),
     Signal(
-        "volatility", "atr_pct_14", ((0.5, 0), (1, 40), (2, 100), (4, 100), (8, 0)), 0.4, None, "ATR(14)",
+        "volatility", "atr_pct_14", ((0.5, 0), (1, 45), (1.75, 100), (3, 100), (7, 0)), 0.35, None, "ATR(14)",
         ((1.0, "quiet"), (4.0, "tradable"), (_ALL, "wild")),
         "Enough range for a target in a week, not so much that a stop means nothing", "Wilder (1978)", 2, " %",
     ),
@@ -133,7 +132,7 @@ SIGNALS: tuple[Signal, ...] = (
         "Calm stocks keep their stops; volatility clusters", "Mandelbrot (1963); Engle (1982)", 2,
     ),
     Signal(
-        "volatility", "atr_trend", ((0.85, 100), (1, 60), (1.15, 0)), 0.15, None, "ATR 14 against ATR 21",
+        "volatility", "atr_trend", ((0.85, 100), (1, 60), (1.15, 0)), 0.20, None, "ATR 14 against ATR 21",
         ((0.95, "ranges narrow"), (1.05, "ranges steady"), (_ALL, "ranges widen")),
         "Narrowing ranges come before a move, widening ones after it", "Crabel (1990)", 2,
     ),
@@ -166,9 +165,10 @@ SIGNALS: tuple[Signal, ...] = (
         "A position must be small against what trades in a day", "Amihud (2002)", 0, " $m a day",
     ),
     Signal(
-        "microstructure", "spread_pct", ((0.04, 100), (0.08, 90), (0.15, 0)), 0.65, None, "Spread",
+        "microstructure", "spread_pct", ((0.06, 100), (0.15, 50)), 0.65, None, "Spread",
         ((0.04, "tight"), (0.08, "fair"), (_ALL, "wide")),
-        "The spread is the cost that is certain", "Harris (2003)", 3, " %",
+        "The spread is the cost that is certain: 0.06 % is about a fiftieth of what a trade risks, 0.15 % a twentieth",
+        "Harris (2003)", 3, " %",
     ),
     Signal(
         "microstructure", "quote_imbalance", ((-0.8, 0), (0, 40), (0.8, 100)), 0.35, 0.0, "Quote imbalance",
@@ -176,4 +176,27 @@ SIGNALS: tuple[Signal, ...] = (
         "The larger side of the book leads the next move", "Cont, Kukanov and Stoikov (2014)", 2,
     ),
 )  # fmt: skip
-"""All signals. Within a component the weights add up to 1."""
+"""All signals, component by component. Within a component the weights add up to 1."""
+
+SIGNAL_NAMES = tuple(signal.indicator for signal in SIGNALS)
+
+
+def signals_in_force(overrides: Mapping[str, SignalOverride]) -> tuple[Signal, ...]:
+    """The signals with overrides by name, the weights within a component brought back to a sum of 1.
+
+    A component whose weights are all 0 keeps them; the settings refuse that before it comes here.
+    """
+    changed = [_changed(signal, overrides.get(signal.indicator)) for signal in SIGNALS]
+    sums = dict.fromkeys(COMPONENTS, 0.0)
+    for signal in changed:
+        sums[signal.component] += signal.weight
+    # What is 1 but for rounding stays as it was written, so that taking the result for overrides changes nothing.
+    divisors = {component: total if total and abs(total - 1.0) > 1e-9 else 1.0 for component, total in sums.items()}
+    return tuple(replace(signal, weight=signal.weight / divisors[signal.component]) for signal in changed)
+
+
+def _changed(signal: Signal, override: SignalOverride | None) -> Signal:
+    if override is None:
+        return signal
+    weight = signal.weight if override.weight is None else override.weight
+    return replace(signal, weight=weight, ramp=override.ramp or signal.ramp)

@@ -6,18 +6,21 @@ Only the arithmetic of prices belongs here; the direction and the score come fro
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from quant_pipeline.errors import UsageError
 from quant_pipeline.settings import ScoringSettings
 
-CALM_RATIO, LIVELY_RATIO = 0.75, 1.25
-"""Range against its own year at and below which the stop is tightest, and at and above which it is widest."""
 
-ODDS_PER_TEN_POINTS = 1.25
-"""Ten points of score multiply the odds by this until a backtest has measured it; a modest edge by choice."""
+@dataclass(frozen=True)
+class TradePrices:
+    """Prices of N trades in dollars, on the tick, each of shape (N,)."""
+
+    entry: np.ndarray
+    stop: np.ndarray
+    target: np.ndarray
 
 
 def to_tick(price: np.ndarray) -> np.ndarray:
@@ -47,7 +50,7 @@ def price_trades(
     atr: np.ndarray,
     range_ratio: np.ndarray,
     settings: ScoringSettings,
-) -> pd.DataFrame:
+) -> TradePrices:
     """Entry, stop and target of N trades.
 
     Args:
@@ -56,38 +59,32 @@ def price_trades(
         ask: Best ask in dollars.
         atr: Average true range in dollars.
         range_ratio: Range against its own year; where it is NaN the stop is midway between its bounds.
-        settings: Stop bounds, reward to risk, where to enter.
-
-    Returns:
-        Columns entry_price, stop_price, target_price, in dollars on the tick.
+        settings: Stop bounds and where between them a stop lies, reward to risk, where to enter.
     """
     touch = np.where(long, ask, bid)
     entry = to_tick(touch if settings.entry == "touch" else (bid + ask) / 2.0)
-    liveliness = np.interp(range_ratio, [CALM_RATIO, LIVELY_RATIO], [0.0, 1.0])
+    liveliness = np.interp(range_ratio, [settings.stop_calm_ratio, settings.stop_lively_ratio], [0.0, 1.0])
     liveliness = np.where(np.isnan(liveliness), 0.5, liveliness)
     distance = (settings.stop_atr_min + (settings.stop_atr_max - settings.stop_atr_min) * liveliness) * atr
     stop = to_tick(np.where(long, entry - distance, entry + distance))
-    return pd.DataFrame(
-        {"entry_price": entry, "stop_price": stop, "target_price": _target(entry, stop, settings.reward_to_risk)}
-    )
+    return TradePrices(entry, stop, _target(entry, stop, settings.reward_to_risk))
 
 
-def win_probability(score: np.ndarray, reward_to_risk: float) -> np.ndarray:
+def win_probability(score: np.ndarray, reward_to_risk: float, odds_per_ten_points: float) -> np.ndarray:
     """Probability that the target is reached before the stop, 0-1.
 
     A random walk reaches +R before -1 with probability 1 / (1 + R); that is the answer at score 50, and each ten points
-    more or less move the odds by ``ODDS_PER_TEN_POINTS``.
+    more or less multiply or divide the odds by ``odds_per_ten_points``.
     """
-    odds = np.exp(math.log(ODDS_PER_TEN_POINTS) * (score - 50.0) / 10.0) / reward_to_risk
+    odds = np.exp(math.log(odds_per_ten_points) * (score - 50.0) / 10.0) / reward_to_risk
     return odds / (1.0 + odds)
 
 
-def expected_return_pct(probability: np.ndarray, trades: pd.DataFrame) -> np.ndarray:
+def expected_return_pct(probability: np.ndarray, trades: TradePrices) -> np.ndarray:
     """Probability x reward less the rest x risk, in percent of the entry, before costs."""
-    entry = trades["entry_price"].to_numpy()
-    reward = np.abs(trades["target_price"].to_numpy() - entry)
-    risk = np.abs(entry - trades["stop_price"].to_numpy())
-    return 100.0 * (probability * reward - (1.0 - probability) * risk) / entry
+    reward = np.abs(trades.target - trades.entry)
+    risk = np.abs(trades.entry - trades.stop)
+    return 100.0 * (probability * reward - (1.0 - probability) * risk) / trades.entry
 
 
 def _target(entry: np.ndarray, stop: np.ndarray, reward_to_risk: float) -> np.ndarray:

@@ -39,19 +39,26 @@ TRIED = {
     "make check": "test_make_knows_the_target; CI runs it",
     "make up": "test_make_knows_the_target; cli/test_up.py runs what it runs",
     "make lock": "test_make_knows_the_target",
+    "make bench": "test_make_knows_the_target; quant/indicators/test_benchmark.py tries what it times and writes",
     ".venv/bin/quant-pipeline run": "the fixture home",
     ".venv/bin/quant-pipeline run --at 2018-02-20T10:15 --bars daily.parquet --minute-bars minutes.parquet": PARSED,
     ".venv/bin/quant-pipeline status": "test_the_commands_of_the_table_work",
     ".venv/bin/quant-pipeline doctor": "test_the_paper_account_block_satisfies_the_doctor",
     ".venv/bin/quant-pipeline gateway": "cli/test_gateway_command.py",
     ".venv/bin/quant-pipeline settings": "test_the_commands_of_the_table_work",
+    ".venv/bin/quant-pipeline signals": "test_the_commands_of_the_table_work",
+    ".venv/bin/quant-pipeline indicators": "test_the_commands_of_the_table_work",
     ".venv/bin/quant-pipeline up": "cli/test_up.py",
     "quant-pipeline settings": "cli/test_settings_reference.py",
+    "quant-pipeline signals": "cli/test_references.py",
+    "quant-pipeline indicators": "cli/test_references.py",
     ".venv/bin/dagster dev": "cli/test_up.py, which starts it",
     "export DAGSTER_HOME=$PWD/.quant/dagster": "test_the_dagster_home_is_where_it_is_said_to_be",
     "export QUANT_IB_HOST=127.0.0.1 QUANT_IB_PORT=4002": "test_the_paper_account_block_satisfies_the_doctor",
     "export QUANT_CAPITAL=100000": "test_the_paper_account_block_satisfies_the_doctor",
     ".venv/bin/python docs/make_pictures.py": "test_scripts_that_are_named_exist",
+    ".venv/bin/python -m docs.make_funnel daily.parquet": "test_modules_that_are_named_start",
+    ".venv/bin/python -m benchmarks.indicators --quick": "test_modules_that_are_named_start",
     "apt install chromium": "CI installs it",
     "pre-commit install": "test_scripts_that_are_named_exist",
 }
@@ -137,7 +144,15 @@ def test_scripts_that_are_named_exist() -> None:
     assert (ROOT / ".pre-commit-config.yaml").is_file()
 
 
-@pytest.mark.parametrize("subcommand", ["status", "status --json", "settings"])
+@pytest.mark.parametrize("command", [command for command in ALL_COMMANDS if "python -m " in command])
+def test_modules_that_are_named_start(command: str) -> None:
+    """They are imported and know the options; what they take minutes for is not begun."""
+    done = shell(ROOT, f"{shlex.quote(sys.executable)} {command.partition(' ')[2]} --help")
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout
+
+
+@pytest.mark.parametrize("subcommand", ["status", "status --json", "settings", "signals", "indicators"])
 def test_the_commands_of_the_table_work(clone: Path, subcommand: str) -> None:
     done = shell(clone, f".venv/bin/quant-pipeline {subcommand}")
     assert done.returncode == 0, done.stderr

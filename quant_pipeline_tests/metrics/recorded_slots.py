@@ -70,7 +70,7 @@ def scores(slot: str, **totals: float) -> tuple[str, pd.DataFrame]:
     return _frame(
         "scores", **alike | _PRICES | {"symbol": list(totals), "total_score": list(totals.values())},
         atr=2.0, win_probability=0.3, expected_return_pct=0.1, confidence=70.0,
-        key_signals=[[] for _ in totals], settings_hash=f"settings of {slot}",
+        key_signals=[[] for _ in totals], missing_signals=[[] for _ in totals], settings_hash=f"settings of {slot}",
     )  # fmt: skip
 
 

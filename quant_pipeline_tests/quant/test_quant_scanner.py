@@ -77,6 +77,13 @@ def test_sound_symbols_pass_without_a_reason(sound) -> None:
         ({"bid": 99.925, "ask": 100.075}, "spread 0.15 % is not below 0.15 %"),
         ({"bid": 99.845, "ask": 100.155}, "spread 0.31 % is not below 0.15 %"),
         ({"bid": np.inf}, "one-sided quote"),
+        ({"bid": 0.0}, "one-sided quote: bid none"),
+        ({"ask": -1.0}, "ask none"),
+        ({"bid_size": 0.0}, "no shares at the bid"),
+        ({"ask_size": 0.0}, "no shares at the ask"),
+        ({"bid_size": -100.0}, "no shares at the bid"),
+        ({"ask_size": np.nan}, "no shares at the ask"),
+        ({"bid": 4.99, "ask": 4.99, "last": 4.99}, "price 4.99 is not above 5.00"),
     ],
 )
 def test_a_quote_that_cannot_be_traded_on_is_withheld(sound, change: dict[str, object], reason: str) -> None:
@@ -86,6 +93,17 @@ def test_a_quote_that_cannot_be_traded_on_is_withheld(sound, change: dict[str, o
     found = reason_for(bars, quotes)
     assert found is not None
     assert reason in found
+
+
+def test_a_locked_quote_passes_with_a_spread_of_0(sound) -> None:
+    """Both sides are there, and a limit order at that price pays no spread."""
+    bars, quotes = sound
+    quotes.loc[0, ["bid", "ask"]] = quotes.loc[0, "last"]
+    assert reason_for(bars, quotes) is None
+    verdict = SCANNER.quality_filter(universe_of(quotes), quotes, bars)
+    assert verdict["spread_pct"].iloc[0] == 0.0
+    scores = SCANNER.scores(SCANNER.indicators(verdict, quotes, bars, 1.0), quotes)
+    assert "S000" in set(frames.validate("scores", scores)["symbol"])
 
 
 def test_a_quote_exactly_as_old_as_allowed_is_fresh(sound) -> None:
@@ -107,10 +125,16 @@ def test_a_symbol_without_a_quote_or_bars_is_withheld(sound) -> None:
         ({"close": np.nan}, "has no close"),
         ({"volume": np.nan}, "has no volume"),
         ({"open": np.inf}, "has no open"),
+        ({"open": np.nan}, "has no open"),
+        ({"high": np.nan}, "has no high"),
+        ({"low": np.nan}, "has no low"),
+        ({"low": -np.inf}, "has no low"),
+        ({"open": -3.0}, "has open -3"),
         ({"low": 0.0}, "has low 0"),
         ({"volume": -1.0}, "has volume -1"),
         ({"high": 0.01, "low": 0.02}, "is impossible"),
         ({"high": 1.0}, "is impossible: close"),
+        ({"open": 9999.0}, "is impossible: open 9999.00"),
     ],
 )
 def test_an_impossible_bar_withholds_its_symbol(sound, change: dict[str, float], reason: str) -> None:
@@ -143,12 +167,13 @@ def test_a_jump_like_an_unadjusted_split_withholds_its_symbol(sound, factor: flo
     assert f"like a {name}" in found
 
 
-def test_a_split_of_today_shows_against_the_quote(sound) -> None:
+@pytest.mark.parametrize(("factor", "name"), [(1 / 4, "4:1 split"), (2 / 3, "3:2 split"), (8.0, "1:8 reverse split")])
+def test_a_split_of_today_shows_against_the_quote(sound, factor: float, name: str) -> None:
     bars, quotes = sound
-    quotes.loc[0, ["bid", "ask", "last"]] = quotes.loc[0, ["bid", "ask", "last"]] / 4
+    quotes.loc[0, ["bid", "ask", "last"]] = quotes.loc[0, ["bid", "ask", "last"]] * factor
     found = reason_for(bars, quotes)
     assert found is not None
-    assert found.endswith("like a 4:1 split")
+    assert found.endswith(f"like a {name}")
 
 
 def test_a_large_fall_that_is_no_split_passes(sound) -> None:
@@ -199,6 +224,43 @@ def test_one_reason_a_symbol_the_first_in_order(sound) -> None:
     quotes.loc[0, ["halted", "last"]] = [True, np.nan]
     bars.loc[100, "close"] = np.nan
     assert reason_for(bars, quotes) == "trading is halted"
+
+
+def test_everything_wrong_at_once_is_withheld_symbol_by_symbol_and_the_slot_goes_on() -> None:
+    bars, quotes = market(20, seed=5)
+    rows = {symbol: bars.index[bars["symbol"] == symbol] for symbol in quotes["symbol"]}
+    quotes.loc[0, "halted"] = True
+    quotes.loc[1, "bid"] = quotes.loc[1, "ask"] * 1.01
+    quotes.loc[2, "ask"] = np.nan
+    quotes.loc[3, "bid_size"] = 0.0
+    quotes.loc[4, ["bid", "ask", "last"]] = quotes.loc[4, ["bid", "ask", "last"]] / 10
+    bars.loc[rows["S005"][7], "close"] = np.nan
+    bars.loc[rows["S006"][7], "high"] = 0.01
+    bars.loc[rows["S007"][:-20], ["open", "high", "low", "close"]] *= 2
+    bars = bars.drop(rows["S008"])
+    bars = pd.concat([bars, bars.loc[rows["S009"][[3]]]])
+    scan = scan_of(bars, quotes)
+    withheld = scan.quality_filter.loc[~scan.quality_filter["passed"]].set_index("symbol")["reason"]
+    expected = {
+        "S000": "trading is halted", "S001": "crossed quote", "S002": "one-sided quote", "S003": "no shares at the bid",
+        "S004": "10:1 split", "S005": "has no close", "S006": "is impossible", "S007": "like a 2:1 split",
+        "S008": "no daily bars", "S009": "two bars of",
+    }  # fmt: skip
+    assert set(withheld.index) == set(expected)
+    assert all(words in withheld[symbol] for symbol, words in expected.items()), withheld
+    assert set(scan.scores["symbol"]) == set(quotes["symbol"]) - set(expected)
+    for name in ("quality_filter", "indicators", "scores", "sized_orders"):
+        frames.validate(name, getattr(scan, name))
+
+
+def test_a_withheld_symbol_changes_nothing_for_the_others() -> None:
+    bars, quotes = market(12, seed=8)
+    whole = scan_of(bars, quotes).scores
+    bars.loc[100, "close"] = np.nan
+    without = scan_of(bars, quotes).scores
+    expected = whole.loc[whole["symbol"] != "S000"].reset_index(drop=True)
+    assert len(without) == 11
+    pd.testing.assert_frame_equal(without, expected, rtol=0, atol=1e-9)
 
 
 def test_every_stage_keeps_its_contract_and_the_funnel_narrows() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from quant_pipeline import frames
 from quant_pipeline.quant.indicators.table import INDICATORS
-from quant_pipeline.quant.quant_scorer import INDICATORS_USED, SCORE_COLUMNS, QuantScore, QuantScorer
-from quant_pipeline.quant.signals import COMPONENTS, SIGNALS
+from quant_pipeline.quant.key_signals import text_of
+from quant_pipeline.quant.quant_scorer import SCORE_COLUMNS, QuantScore, QuantScorer
+from quant_pipeline.quant.signals import COMPONENTS, SIGNAL_NAMES, SIGNALS
 from quant_pipeline.quant.technical_indicators import TechnicalIndicators
 from quant_pipeline.settings import ComponentWeights, ScoringSettings
 from quant_pipeline_tests.quant.market_data import bars_from, market, quotes_for, walk
@@ -25,7 +26,7 @@ def scored() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 
 def test_every_signal_reads_a_declared_indicator_and_its_weights_make_a_whole() -> None:
-    assert set(INDICATORS_USED) <= {indicator.name for indicator in INDICATORS}
+    assert set(SIGNAL_NAMES) <= {indicator.name for indicator in INDICATORS}
     for component in COMPONENTS:
         weights = [signal.weight for signal in SIGNALS if signal.component == component]
         assert sum(weights) == pytest.approx(1.0), component
@@ -115,7 +116,7 @@ def test_key_signals_are_the_largest_contributions_in_words_with_their_values(sc
 
 def test_a_signal_says_its_value_in_words() -> None:
     relative_strength = next(signal for signal in SIGNALS if signal.indicator == "rsi_14")
-    assert relative_strength.text(28.4) == "RSI(14) 28.4: oversold"
+    assert text_of(relative_strength, 28.4) == "RSI(14) 28.4: oversold"
 
 
 def test_a_short_history_shares_the_weight_of_what_is_undefined() -> None:
@@ -128,6 +129,62 @@ def test_a_short_history_shares_the_weight_of_what_is_undefined() -> None:
     assert points["range_52w_position"] == 0.0
     assert points.sum() == pytest.approx(score.total_score, abs=1e-9)
     assert all(signal.name != "range_52w_position" for signal in score.key_signals)
+    assert score.missing_signals == ("range_52w_position", "volatility_ratio")
+    assert len(score.key_signals) == 10
+
+
+def test_a_score_of_a_whole_history_did_without_nothing(scored) -> None:
+    _, _, scores = scored
+    assert scores["missing_signals"].to_list() == [[]] * len(scores)
+
+
+def test_a_value_that_is_no_finite_number_is_missing(scored) -> None:
+    indicators, quotes, _ = scored
+    scores = SCORER.score(indicators.assign(cmf_20=np.inf, rsi_7=np.nan), quotes)
+    assert scores["missing_signals"].to_list() == [["rsi_7", "cmf_20"]] * len(scores)
+    named = {signal["name"] for reasons in scores["key_signals"] for signal in reasons}
+    assert named.isdisjoint({"cmf_20", "rsi_7"})
+    frames.validate("scores", scores)
+
+
+def test_a_component_that_nothing_is_known_of_is_0_and_said_so(scored) -> None:
+    indicators, quotes, scores = scored
+    volume = [signal.indicator for signal in SIGNALS if signal.component == "volume"]
+    without = SCORER.score(indicators.assign(**dict.fromkeys(volume, np.nan)), quotes)
+    assert set(without["volume_score"]) == {0.0}
+    assert without["missing_signals"].to_list() == [volume] * len(without)
+    assert np.all(without["confidence"].to_numpy() <= 100 * (1 - 0.15))
+    assert without["total_score"].to_numpy().mean() < scores["total_score"].to_numpy().mean()
+
+
+def test_the_settings_change_what_a_signal_weighs_and_how_it_is_read(scored) -> None:
+    indicators, quotes, _ = scored
+    changed = {
+        "spread_pct": {"weight": 0.0},
+        "quote_imbalance": {"ramp": [[-1, 100], [1, 100]]},
+        "rsi_14": {"weight": 0.4, "ramp": [[0, 0], [100, 100]]},
+    }
+    scorer = QuantScorer(ScoringSettings.model_validate({"signals": changed}))
+    scores = scorer.score(indicators, quotes).set_index("symbol")
+    assert set(scores["microstructure_score"]) == {100.0}
+    points = scorer.contributions(indicators, "LONG")
+    assert set(points["spread_pct"]) == {0.0}
+    strength = indicators.set_index("symbol")["rsi_14"]
+    np.testing.assert_allclose(points["rsi_14"], 0.3 * (0.4 / 1.3) * strength, atol=1e-9)
+    for direction in ("LONG", "SHORT"):
+        own = scores.loc[scores["direction"] == direction, "total_score"]
+        totals = scorer.contributions(indicators, direction).sum(axis=1).reindex(own.index)
+        np.testing.assert_allclose(totals, own, rtol=0, atol=1e-9)
+
+
+def test_rating_an_array_gives_what_the_frame_says(scored) -> None:
+    indicators, _, scores = scored
+    names = [signal.indicator for signal in SCORER.signals]
+    rating = SCORER.rate(indicators[names].to_numpy().T)
+    by_symbol = scores.set_index("symbol").loc[indicators["symbol"]]
+    np.testing.assert_array_equal(rating.is_long, by_symbol["direction"] == "LONG")
+    np.testing.assert_allclose(rating.totals.max(axis=0), by_symbol["total_score"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(rating.totals.min(axis=0), by_symbol["opposite_score"], rtol=0, atol=1e-9)
 
 
 def test_less_evidence_means_less_confidence_at_the_same_prices() -> None:

@@ -48,28 +48,45 @@ def test_the_stop_is_wider_in_a_lively_spell_and_midway_when_that_is_not_known()
     ratios = np.array([0.5, 1.0, 2.0, np.nan])
     four = np.ones(4)
     trades = price_trades(four > 0, 99.9 * four, 100.0 * four, 2.0 * four, ratios, SETTINGS)
-    assert trades["stop_price"].tolist() == [97.0, 96.5, 96.0, 96.5]
-    assert trades["entry_price"].tolist() == [100.0] * 4
+    assert trades.stop.tolist() == [97.0, 96.5, 96.0, 96.5]
+    assert trades.entry.tolist() == [100.0] * 4
 
 
 def test_a_short_enters_at_the_bid_and_a_mid_entry_between() -> None:
     one = np.array([1.0])
     short = price_trades(one < 0, 99.9 * one, 100.1 * one, one, one, SETTINGS)
-    assert short["entry_price"].item() == 99.9
-    assert short["stop_price"].item() > 99.9 > short["target_price"].item()
+    assert short.entry.item() == 99.9
+    assert short.stop.item() > 99.9 > short.target.item()
     middle = price_trades(one < 0, 99.9 * one, 100.1 * one, one, one, ScoringSettings.model_validate({"entry": "mid"}))
-    assert middle["entry_price"].item() == 100.0
+    assert middle.entry.item() == 100.0
 
 
 def test_at_score_fifty_the_odds_are_a_random_walks_and_nothing_is_expected() -> None:
-    probability = win_probability(np.array([50.0]), 2.5)
+    probability = win_probability(np.array([50.0]), 2.5, 1.25)
     assert probability[0] == pytest.approx(1 / 3.5)
     one = np.array([1.0])
     trades = price_trades(one > 0, 100.0 * one, 100.0 * one, 2.0 * one, one, SETTINGS)
     assert expected_return_pct(probability, trades)[0] == pytest.approx(0.0, abs=1e-9)
 
 
+@given(st.floats(min_value=0.5, max_value=10), st.floats(min_value=1, max_value=10))
+def test_at_score_fifty_only_the_reward_counts(reward_to_risk: float, factor: float) -> None:
+    assert win_probability(np.array([50.0]), reward_to_risk, factor)[0] == pytest.approx(1 / (1 + reward_to_risk))
+
+
+def test_ten_points_multiply_the_odds_by_the_factor_of_the_settings() -> None:
+    low, high = win_probability(np.array([60.0, 70.0]), 2.5, 1.4)
+    assert (high / (1 - high)) / (low / (1 - low)) == pytest.approx(1.4)
+
+
+def test_the_stop_turns_from_near_to_far_between_the_ratios_of_the_settings() -> None:
+    settings = ScoringSettings.model_validate({"stop_calm_ratio": 0.5, "stop_lively_ratio": 1.0})
+    ratios, four = np.array([0.5, 0.75, 1.0, 3.0]), np.ones(4)
+    trades = price_trades(four > 0, 99.9 * four, 100.0 * four, 2.0 * four, ratios, settings)
+    assert trades.stop.tolist() == [97.0, 96.5, 96.0, 96.0]
+
+
 @given(st.floats(min_value=0, max_value=100), st.floats(min_value=0, max_value=100))
 def test_the_odds_rise_with_the_score(one: float, other: float) -> None:
-    low, high = win_probability(np.array(sorted((one, other))), 2.5)
+    low, high = win_probability(np.array(sorted((one, other))), 2.5, 1.25)
     assert 0.0 < low <= high < 1.0
