@@ -1,6 +1,7 @@
 # Everything a newcomer needs, from a fresh clone with python3 (3.11 to 3.13) and make:
 #   make run    one whole slot on the paper gateway      make up     the Dagster UI with everything live
 #   make test   all tests                                make check  format, lint and types
+#   make bench  the indicators beside TA-Lib, in numbers
 # Versions come from the lock files; nothing is installed outside .venv.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: run up test check format lock clean
+.PHONY: run up test check bench format lock clean
 
 run: $(VENV)/.runtime
 	@$(BIN)/quant-pipeline run
@@ -25,6 +26,10 @@ check: $(VENV)/.development
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
+
+# Writes benchmarks/latest.json and the table of the README; give it a quiet machine.
+bench: $(VENV)/.development
+	@$(BIN)/python -m benchmarks.indicators
 
 format: $(VENV)/.development
 	@$(BIN)/ruff format .
