@@ -138,15 +138,17 @@ def time_history(panel: BarPanel, rounds: int) -> Milliseconds:
     """Every bar's values, with numba if it is there and without, beside TA-Lib's and a copy; into arrays that exist."""
     bars, quotes = symbol_bars(panel), quotes_of(panel)
     rows, symbols = panel.close.shape
-    ours, other = IndicatorHistory.empty(panel), np.ones((len(NAMES), rows, symbols))
+    ours, plain = IndicatorHistory.empty(panel), IndicatorHistory.empty(panel, rolling)
     ours.blocks[:] = 1.0
+    plain.blocks[:] = 1.0
+    other = np.ones((len(NAMES), rows, symbols))
     copied = np.ones_like(other)
     full = other[: len(BAR_COLUMNS)].reshape(len(BAR_COLUMNS), symbols, rows)
     lean = other[: len(LEAN_COLUMNS)].reshape(len(LEAN_COLUMNS), symbols, rows)
     return medians(
         {
             "ours": lambda: indicator_history(panel, quotes, ours),
-            "ours_numpy": lambda: indicator_history(panel, quotes, ours, rolling),
+            "ours_numpy": lambda: indicator_history(panel, quotes, plain, rolling),
             "floor": lambda: np.copyto(copied, other),
             "talib": lambda: write_history(bars, all_columns, full),
             "talib_lean": lambda: write_history(bars, talib_columns, lean),

@@ -40,11 +40,11 @@ class Rating:
         return self.totals[SHORT] - self.totals[LONG] <= TIE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pieces:
     """The straight pieces of S ramps and of their mirror images, in K rows.
 
-    ``rows`` says which signal a piece belongs to, ``low`` and ``high`` where it begins and ends, shape (K, BLOCK). With
+    ``rows`` says which signal a piece belongs to, ``low`` and ``high`` where it begins and ends, shape (K,). With
     values cut to them, ``slopes @ cut + bases`` are the strengths 0-100: shapes (2, S, K) and (2, S, 1).
     """
 
@@ -74,15 +74,14 @@ class Pieces:
         of_signal = np.array(rows, dtype=np.intp)
         slopes = np.zeros((2, len(signals), len(rows)))
         slopes[:, of_signal, np.arange(len(rows))] = np.concatenate(gains, axis=1)
-        width = np.ones(BLOCK)
-        return cls(of_signal, np.outer(low, width), np.outer(high, width), slopes, bases)
+        return cls(of_signal, np.array(low), np.array(high), slopes, bases)
 
     def cut(self, values: np.ndarray) -> np.ndarray:
         """Values (S, n) of at most ``BLOCK`` symbols, each cut to the ends of every piece of its signal: (K, n)."""
-        count = values.shape[1]
+        low, high = _ends(self, values.shape[1])
         cut = values.take(self.rows, axis=0)
-        np.maximum(cut, self.low[:, :count], out=cut)
-        return np.minimum(cut, self.high[:, :count], out=cut)
+        np.maximum(cut, low, out=cut)
+        return np.minimum(cut, high, out=cut)
 
 
 @dataclass(frozen=True)
@@ -176,6 +175,13 @@ class Rater:
 
     def _rate_incomplete(self, values: np.ndarray) -> np.ndarray:
         return self.membership @ (self.shares(values) * np.nan_to_num(self.strengths(values)))
+
+
+@lru_cache(maxsize=16)
+def _ends(pieces: Pieces, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the pieces for so many symbols, contiguous, which is three times as quick as one end for all."""
+    width = np.ones(count)
+    return np.outer(pieces.low, width), np.outer(pieces.high, width)
 
 
 @lru_cache(maxsize=4)

@@ -21,6 +21,11 @@ from quant_pipeline.quant.indicators import rolling
 from quant_pipeline.quant.indicators.rolling import NOTHING, Out, Recursion
 
 
+def symbols_in_block(rows: int) -> int:
+    """How many symbols of so many rows are best worked out together: their arrays take a fifth of a megabyte."""
+    return max(25_200 // rows, 1)
+
+
 def ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = 0.0, out: Out = None) -> np.ndarray:
     """Quotient by what is not negative."""
     if numerator.ndim == 1:
@@ -122,11 +127,11 @@ class Windows:
 
     def highest(self, bars: int) -> np.ndarray:
         """Highest of up to so many rows."""
-        return _highest(self._series, bars)
+        return _extremes(self._series, bars, True)
 
     def lowest(self, bars: int) -> np.ndarray:
         """Lowest of up to so many rows."""
-        return _lowest(self._series, bars)
+        return _extremes(self._series, bars, False)
 
     def deviation(self, bars: int, lost: int = 0) -> np.ndarray:
         """Standard deviation, ``lost`` degrees of freedom lost."""
@@ -269,29 +274,12 @@ def _sums(series: np.ndarray, bars: int, scale: float) -> np.ndarray:
 
 
 @njit(cache=True)
-def _highest(series: np.ndarray, bars: int) -> np.ndarray:
-    rows, symbols = series.shape
-    result, tails = np.empty_like(series), np.empty((bars, symbols))
-    for first in range(0, rows, bars):
-        last = min(first + bars, rows)
-        result[first] = series[first]
-        for row in range(first + 1, last):
-            for symbol in range(symbols):
-                result[row, symbol] = max(result[row - 1, symbol], series[row, symbol])
-        if first > 0:
-            for row in range(first, min(last, first + bars - 1)):
-                for symbol in range(symbols):
-                    result[row, symbol] = max(result[row, symbol], tails[row - first + 1, symbol])
-        if last == first + bars:
-            tails[bars - 1] = series[last - 1]
-            for back in range(bars - 2, 0, -1):
-                for symbol in range(symbols):
-                    tails[back, symbol] = max(tails[back + 1, symbol], series[first + back, symbol])
-    return result
+def _better(one: float, other: float, highest: bool) -> float:
+    return max(one, other) if highest else min(one, other)
 
 
 @njit(cache=True)
-def _lowest(series: np.ndarray, bars: int) -> np.ndarray:
+def _extremes(series: np.ndarray, bars: int, highest: bool) -> np.ndarray:
     rows, symbols = series.shape
     result, tails = np.empty_like(series), np.empty((bars, symbols))
     for first in range(0, rows, bars):
@@ -299,16 +287,16 @@ def _lowest(series: np.ndarray, bars: int) -> np.ndarray:
         result[first] = series[first]
         for row in range(first + 1, last):
             for symbol in range(symbols):
-                result[row, symbol] = min(result[row - 1, symbol], series[row, symbol])
+                result[row, symbol] = _better(result[row - 1, symbol], series[row, symbol], highest)
         if first > 0:
             for row in range(first, min(last, first + bars - 1)):
                 for symbol in range(symbols):
-                    result[row, symbol] = min(result[row, symbol], tails[row - first + 1, symbol])
+                    result[row, symbol] = _better(result[row, symbol], tails[row - first + 1, symbol], highest)
         if last == first + bars:
             tails[bars - 1] = series[last - 1]
             for back in range(bars - 2, 0, -1):
                 for symbol in range(symbols):
-                    tails[back, symbol] = min(tails[back + 1, symbol], series[first + back, symbol])
+                    tails[back, symbol] = _better(tails[back + 1, symbol], series[first + back, symbol], highest)
     return result
 
 

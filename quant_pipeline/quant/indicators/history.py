@@ -39,9 +39,6 @@ from quant_pipeline.quant.indicators.panel import BarPanel, QuotePanel
 from quant_pipeline.quant.indicators.rolling import NOTHING, Recursion, recur
 from quant_pipeline.quant.indicators.table import FORMULAS, INDICATORS, NAMES, Indicator
 
-BLOCK_BARS = 25_200
-"""Bars in a block, 100 symbols over a year: an array of them takes a fifth of a megabyte."""
-
 ROWS = YEAR
 """A panel is made at least this high, so that every window a formula asks for exists."""
 
@@ -77,10 +74,10 @@ class IndicatorHistory:
     blocks: np.ndarray
 
     @classmethod
-    def empty(cls, panel: BarPanel) -> IndicatorHistory:
-        """Room for the history of a panel."""
+    def empty(cls, panel: BarPanel, arithmetic: ModuleType | None = None) -> IndicatorHistory:
+        """Room for the history of a panel, in blocks that suit the arithmetic."""
         rows, symbols = panel.close.shape
-        count = -(-symbols // max(BLOCK_BARS // max(rows, ROWS), 1))
+        count = -(-symbols // (arithmetic or quickest()).symbols_in_block(max(rows, ROWS)))
         size = -(-symbols // max(count, 1))
         return cls(panel.symbols, np.empty((count, len(INDICATORS), rows, size)))
 
@@ -126,14 +123,15 @@ def indicator_history(
     Returns:
         The values: NaN where undefined, never infinite; those of the last row are what ``latest_values`` gives.
     """
-    history = IndicatorHistory.empty(panel) if into is None else into
+    arithmetic = arithmetic or quickest()
+    history = IndicatorHistory.empty(panel, arithmetic) if into is None else into
     quotes = QuotePanel.unknown(len(panel.symbols)) if quotes is None else quotes
     size = history.blocks.shape[3]
     panel = panel.at_least(ROWS)
     _keep_freed_memory()
     with np.errstate(all="ignore"):
         for columns, symbols in zip(history.blocks, panel.blocks(max(size, 1)), strict=True):
-            bars = HistoryEvaluation(panel.of(symbols), quotes.of(symbols), arithmetic or quickest())
+            bars = HistoryEvaluation(panel.of(symbols), quotes.of(symbols), arithmetic)
             known = bars.close.shape[1]
             bars.writes_through = columns[0].shape == bars.close.shape
             columns[:, :, known:] = np.nan

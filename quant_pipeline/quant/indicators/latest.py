@@ -64,9 +64,11 @@ def latest_values(panel: BarPanel, quotes: QuotePanel) -> np.ndarray:
         for symbols in panel.blocks(BLOCK_SYMBOLS):
             bars = LatestEvaluation(panel.of(symbols), quotes.of(symbols))
             block = values[:, symbols]
-            for row, name in enumerate(FORMULAS):
-                block[row] = bars.value(name)
-    np.copyto(values, np.nan, where=(panel.lengths < WARM_UPS[:, None]) | ~np.isfinite(values))
+            for row, name in zip(block, FORMULAS, strict=True):
+                row[:] = bars.value(name)
+    finite = np.isfinite(values)
+    if panel.lengths.min(initial=ROWS) < WARM_UPS.max() or not finite.all():
+        np.copyto(values, np.nan, where=(panel.lengths < WARM_UPS[:, None]) | ~finite)
     return values
 
 

@@ -90,7 +90,9 @@ class BarPanel:
         return replace(self, **series, dates=np.pad(self.dates, above, constant_values=np.datetime64("NaT")))
 
     def of(self, block: slice) -> BarPanel:
-        """The panel of some of the symbols, without a copy."""
+        """The panel of some of the symbols, without a copy; itself if it is all of them."""
+        if block.stop - block.start >= len(self.symbols):
+            return self
         rows = {field: getattr(self, field)[:, block] for field in (*FIELDS, "dates")}
         return BarPanel(self.symbols[block], **rows, lengths=self.lengths[block], partial=self.partial[block])
 
@@ -120,5 +122,7 @@ class QuotePanel:
         return cls(*np.full((len(QUOTE_FIELDS), count), np.nan))
 
     def of(self, block: slice) -> QuotePanel:
-        """The quotes of some of the symbols, without a copy."""
+        """The quotes of some of the symbols, without a copy; themselves if it is all of them."""
+        if block.stop - block.start >= len(self.bid):
+            return self
         return QuotePanel(self.bid[block], self.ask[block], self.bid_size[block], self.ask_size[block])
