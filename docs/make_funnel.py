@@ -151,8 +151,9 @@ def page(days: list[MarketDay], same_spread: pd.DataFrame, stocks: int) -> str:
     alternative = f"Stocks that pass the filter and that score {threshold:g} or more, by day, and where the scores lie"
     return f"""# The funnel
 
-How many stocks are left after each stage is a promise of the scanner: of the 100 most active, 80 to 90 pass the quality
-filter, and {WANTED[0]} to {WANTED[1]} of these score {threshold:g} or more. This is what it looked like on real days.
+How many stocks are left after each stage is an aim of the scanner: on the median day 80 to 90 of the 100
+most active pass the quality filter, and {WANTED[0]} to {WANTED[1]} of these score {threshold:g} or more. This is
+what it looked like on real days.
 
 ![{alternative}](images/funnel.svg)
 
@@ -184,8 +185,8 @@ February 2018, many in a steady trend. No stock, date or price is treated in a w
 
 ## Does it hang on the quotes that were drawn?
 
-Little. With one spread for all stocks, and a random 80, 85 or 90 of them, so many score {threshold:g} or more on the
-median day. Up to 0.06 % a spread costs no points; if every stock had 0.10 %, fewer would be worth trading.
+On the spread, little. With one for all stocks, and a random 80, 85 or 90 of them, so many score {threshold:g} or more
+on the median day. Up to 0.06 % a spread costs no points; if every stock had 0.10 %, fewer would be worth trading.
 
 | spread | {" | ".join(f"of {count}" for count in CHOSEN)} |
 |---|{"---:|" * len(CHOSEN)}

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
 from quant_pipeline.errors import SettingsError
 from quant_pipeline.quant.signals import COMPONENTS, SIGNAL_NAMES, Ramp, signals_in_force
@@ -197,10 +198,14 @@ class RiskSettings(Section):
     )
     max_cluster_pct: Percent | None = Field(
         default=None,
-        description="Value of the positions and working entries that move together; unset means no limit",
+        description="Value of the positions and working entries that move together, a chain of stocks each of which is "
+        "correlated with the next in the direction it is traded; unset means no limit",
     )
     cluster_correlation: float = Field(
-        default=0.8, gt=0, le=1, description="Correlation of daily returns at which two stocks move together"
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Correlation of daily returns, of completed bars, at which two move together",
     )
     cluster_bars: int = Field(default=60, ge=10, description="Daily returns the correlation is taken over")
     allow_duplicate_symbols: bool = Field(default=False, description="One position a symbol; not to be switched off")
@@ -330,7 +335,10 @@ class Settings(BaseSettings):
         decisive = self.model_dump(mode="json", include={"quality", "scoring", "risk"})
         # All of them, changed or not: what is recorded then says by which ramps a score was made.
         decisive["scoring"]["signals"] = {
-            signal.indicator: {"weight": signal.weight, "ramp": [list(knot) for knot in signal.ramp]}
+            signal.indicator: {
+                "weight": signal.weight,
+                "ramp": [[float(at), float(strength)] for at, strength in signal.ramp],
+            }
             for signal in signals_in_force(self.scoring.signals)
         }
         return {**decisive, "capital_cap": self.capital_cap}
@@ -372,6 +380,8 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(**values)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         raise SettingsError(_in_one_sentence(error)) from error
+    except UnreadableVariable as error:
+        raise SettingsError(_unreadable(error)) from error
     finally:
         _overrides.reset(token)
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
@@ -391,6 +401,15 @@ def _read_settings_file(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML ({error}); correct it or take it away.") from error
+
+
+def _unreadable(error: UnreadableVariable) -> str:
+    """A list or mapping in the environment that is not JSON; the library names only the section it belongs to."""
+    section = str(error).split('"')[1] if '"' in str(error) else "?"
+    return (
+        f"A QUANT_{section.upper()} variable of the environment cannot be read: lists and mappings are written "
+        "as JSON, such as [0, 10]."
+    )
 
 
 def _in_one_sentence(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from quant_pipeline.errors import SettingsError
-from quant_pipeline.quant.signals import SIGNAL_NAMES
+from quant_pipeline.quant.signals import SIGNAL_NAMES, SIGNALS
 from quant_pipeline.settings import load_settings
 
 
@@ -176,3 +176,15 @@ def test_what_is_recorded_of_the_settings_holds_every_ramp_and_makes_the_same_de
     signals = recorded["scoring"]["signals"]  # pyright: ignore[reportIndexIssue]
     assert set(signals) == set(SIGNAL_NAMES)
     assert load_settings(scoring=recorded["scoring"]).decision_parameters == recorded
+
+
+def test_a_list_that_is_not_json_in_the_environment_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANT_UNIVERSE__PRICE_BANDS", "0,10")
+    with pytest.raises(SettingsError, match=r"QUANT_UNIVERSE variable .* written as JSON"):
+        load_settings()
+
+
+def test_saying_the_ramp_of_a_signal_again_decides_nothing_new() -> None:
+    ramp = next(signal.ramp for signal in SIGNALS if signal.indicator == "rsi_14")
+    again = load_settings(scoring={"signals": {"rsi_14": {"ramp": [list(knot) for knot in ramp]}}})
+    assert again.decision_hash == load_settings().decision_hash

@@ -208,7 +208,7 @@ def _short_histories(history: _History, needed: int) -> Found:
     completed = np.cumsum(~history.partial)[history.ends]
     counts = np.diff(completed, prepend=0)
     return [
-        (history.symbols[row], f"{count} completed bars, {needed} are needed")
+        (history.symbols[row], f"{count} completed bar{'' if count == 1 else 's'}, {needed} are needed")
         for row, count in zip(history.ends.tolist(), counts.tolist(), strict=True)
         if count < needed
     ]

@@ -40,13 +40,14 @@ def key_signals(
     Args:
         signals: The S signals.
         values: Their indicators, shape (S, N); an undefined one is no reason.
-        contributions: Points they contribute to the totals, shape (S, N).
+        contributions: Points they contribute to the totals, shape (S, N); a signal without weight is no reason either.
         count: How many reasons to give at most.
 
     Returns:
         For each of N symbols a list of mappings with the fields of ``KeySignal``.
     """
-    defined = ~np.isnan(values.T)
+    weighed = np.array([signal.weight > 0.0 for signal in signals])
+    defined = ~np.isnan(values.T) & weighed
     points = np.where(defined, contributions.T, -np.inf)
     ranked = np.argsort(-points, axis=1, kind="stable")[:, :count]
     names = [signal.indicator for signal in signals]

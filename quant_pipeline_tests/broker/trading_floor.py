@@ -36,8 +36,11 @@ class Market:
 
     quotes: pd.DataFrame
 
-    def bracket(self, place: int, name: str = "", away: float = 0.0, quantity: int = 10) -> BracketOrder:
-        """A LONG bracket on the stock at a place: at the ask, or so much (as a share of it) away from the market."""
+    def bracket(self, place: int, name: str = "", away: float = -0.02, quantity: int = 10) -> BracketOrder:
+        """A LONG bracket on the stock at a place: well through the ask, or so much (as a share of it) away from it.
+
+        At the ask itself it would stay open for good when the market has risen since the quote, as on a slow machine.
+        """
         quote = self.quotes.iloc[place]
         entry = round(quote["ask"] * (1 - away), 2)
         distance = round(quote["ask"] * 0.05, 2)

@@ -185,6 +185,15 @@ def test_the_queries_answer_on_a_published_history(clone: Path, query: str) -> N
         assert history.execute(query).fetchall()
 
 
+def test_the_python_that_is_shown_runs_on_a_published_history(clone: Path) -> None:
+    (example,) = blocks(README, "python")
+    shown = subprocess.run(
+        [sys.executable, "-c", example], cwd=clone, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "spread_pct" in shown.stdout
+
+
 def test_the_schemas_that_are_named_are_in_the_published_history(clone: Path) -> None:
     table = README[README.index("| schema | holds |") :].partition("\n\n")[0]
     with duckdb.connect(str(clone / ".quant" / "history.duckdb"), read_only=True) as history:

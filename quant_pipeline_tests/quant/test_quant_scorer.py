@@ -177,6 +177,15 @@ def test_the_settings_change_what_a_signal_weighs_and_how_it_is_read(scored) -> 
         np.testing.assert_allclose(totals, own, rtol=0, atol=1e-9)
 
 
+def test_a_signal_without_weight_is_no_reason(scored) -> None:
+    indicators, quotes, _ = scored
+    settings = ScoringSettings.model_validate({"signals": {"quote_imbalance": {"weight": 0}}, "key_signals": 30})
+    scores = QuantScorer(settings).score(indicators, quotes)
+    for reasons in scores["key_signals"]:
+        assert "quote_imbalance" not in [reason["name"] for reason in reasons]
+        assert len(reasons) == len(SIGNALS) - 1
+
+
 def test_rating_an_array_gives_what_the_frame_says(scored) -> None:
     indicators, _, scores = scored
     names = [signal.indicator for signal in SCORER.signals]

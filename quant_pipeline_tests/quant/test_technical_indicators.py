@@ -108,6 +108,18 @@ def test_the_history_of_no_bars_is_empty() -> None:
     assert {"symbol", "date", "rsi_14"} <= set(nothing.columns)
 
 
+def test_bars_of_a_file_need_not_say_that_they_are_whole() -> None:
+    bars = bars_from("FILE", walk(60))
+    pd.testing.assert_frame_equal(
+        TechnicalIndicators().latest(bars.drop(columns="partial")), TechnicalIndicators().latest(bars)
+    )
+
+
+def test_a_missing_column_is_named() -> None:
+    with pytest.raises(UsageError, match="no column volume"):
+        TechnicalIndicators().latest(bars_from("FILE", walk(60)).drop(columns="volume"))
+
+
 def test_importing_the_frames_does_not_compile_anything() -> None:
     """A command that only shows something must not wait for numba."""
     shown = "import sys, quant_pipeline.frames; print('numba' in sys.modules)"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from quant_pipeline.errors import UsageError
 from quant_pipeline.quant.indicators.volume_curve import paced_volume
 
 PRICES = ("open", "high", "low", "close")
@@ -46,13 +47,25 @@ class BarPanel:
 
     @classmethod
     def from_frame(cls, bars: pd.DataFrame, symbols: pd.Index) -> BarPanel:
-        """Arrange the ``bars`` frame for the given symbols, in their order; row order of the frame is of no account."""
+        """Arrange bars for the given symbols, in their order; row order of the frame is of no account.
+
+        Args:
+            bars: A ``bars`` frame. Without the column ``partial`` all bars are whole ones.
+            symbols: The symbols.
+
+        Raises:
+            UsageError: A column is missing.
+        """
+        missing = [name for name in ("symbol", "date", *FIELDS) if name not in bars]
+        if missing:
+            raise UsageError(f"The bars have no column {missing[0]}; they need symbol, date and {', '.join(FIELDS)}.")
         columns = symbols.get_indexer(pd.Index(bars["symbol"]))
         values = np.column_stack([bars[field].to_numpy(dtype=float, na_value=np.nan) for field in FIELDS])
         dates = bars["date"].to_numpy(dtype="datetime64[D]")
         kept = (columns >= 0) & np.isfinite(values).all(axis=1)
         columns, values, dates = columns[kept], values[kept], dates[kept]
-        partial_rows = bars["partial"].to_numpy(dtype=bool)[kept]
+        whole = np.zeros(len(bars), dtype=bool)
+        partial_rows = (bars["partial"].to_numpy(dtype=bool) if "partial" in bars else whole)[kept]
 
         order = np.lexsort((dates, columns))
         columns = columns[order]
