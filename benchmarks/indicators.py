@@ -56,12 +56,12 @@ Milliseconds = dict[str, float]
 SEED = 20261122
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM")}
 
-ROUNDS = {(100, 252): 41, (1000, 252): 15, (8000, 252): 5, (500, 1260): 15}
+ROUNDS = {(100, 252): 15, (1000, 252): 9, (8000, 252): 5, (500, 1260): 9}
 LATEST_SHAPES = ((100, 252), (1000, 252), (8000, 252))
 HISTORY_SHAPES = ((100, 252), (1000, 252), (8000, 252), (500, 1260))
 DECIDE_ROUNDS = 21
-TURN_SECONDS = 0.05
-MOST_RUNS = 200
+TURN_SECONDS = 0.2
+MOST_RUNS = 10_000
 QUICK_ROUNDS = 3
 
 
@@ -96,8 +96,8 @@ def synthetic_panel(symbols: int, bars: int, *, mixed: bool = False) -> BarPanel
 def medians(jobs: dict[str, Job], rounds: int) -> Milliseconds:
     """Median CPU milliseconds of every job; the jobs take turns, after one turn that does not count.
 
-    In its turn a job runs as often as fills ``TURN_SECONDS``, like ``timeit``: what is timed is the work, not the state
-    in which the job before it left the caches.
+    In its turn a job runs as often as fills ``TURN_SECONDS``, as ``timeit`` has it: what is timed is the work, not the
+    state in which the job before it left caches and clock rate.
     """
     spent: dict[str, list[float]] = {name: [] for name in jobs}
     often = dict.fromkeys(jobs, 1)
