@@ -12,7 +12,7 @@ it by the declared warm-up, in one place each.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import wraps
 from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -28,6 +28,9 @@ Answer = TypeVar("Answer")
 
 YEAR = 252
 """Sessions of a year: annualises volatility and bounds the 52-week windows."""
+
+ROWS = YEAR
+"""A panel is made at least this high, so that every window a formula asks for exists."""
 
 SLOPE_BARS = 5
 """A slope is taken over a week of bars."""
@@ -77,9 +80,8 @@ class Evaluation(ABC):
     bid_size: np.ndarray
     ask_size: np.ndarray
 
-    def __init__(self, formulas: dict[str, Formula], arithmetic: ModuleType) -> None:
-        self.known: dict[Hashable, Any] = {}
-        self._formulas = formulas
+    def __init__(self, arithmetic: ModuleType) -> None:
+        self.known: dict[tuple[object, ...], Any] = {}
         self._arithmetic = arithmetic
 
     def ratio(self, numerator: np.ndarray, denominator: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
@@ -116,16 +118,6 @@ class Evaluation(ABC):
     def free(self) -> np.ndarray | None:
         """Where the next quotient may go, if there is such a place: the column it is for."""
         return None
-
-    def value(self, column: str) -> np.ndarray:
-        """A column of the table by its name, not remembered unless it is already."""
-        return self.known[column] if column in self.known else self._formulas[column](self)
-
-    def __getitem__(self, column: str) -> np.ndarray:
-        """A column of the table by its name, for the formulas that build on it; remembered like an answer."""
-        if column not in self.known:
-            self.known[column] = self._formulas[column](self)
-        return self.known[column]
 
     @abstractmethod
     def close_ago(self, bars: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from quant_pipeline.quant.indicators.evaluation import (
     MACD_SLOW,
     OBV_BARS,
     RANGE_BARS,
+    ROWS,
     STOCHASTIC_BARS,
     STOCHASTIC_MEAN,
     YEAR,
@@ -37,10 +38,7 @@ from quant_pipeline.quant.indicators.evaluation import (
 )
 from quant_pipeline.quant.indicators.panel import BarPanel, QuotePanel
 from quant_pipeline.quant.indicators.rolling import NOTHING, Recursion, recur
-from quant_pipeline.quant.indicators.table import FORMULAS, INDICATORS, NAMES, Indicator
-
-ROWS = YEAR
-"""A panel is made at least this high, so that every window a formula asks for exists."""
+from quant_pipeline.quant.indicators.table import INDICATORS, NAMES, Indicator
 
 FAR = 20
 """The farthest back a formula asks for a close by itself."""
@@ -147,7 +145,7 @@ class HistoryEvaluation(Evaluation):
     """
 
     def __init__(self, panel: BarPanel, quotes: QuotePanel, arithmetic: ModuleType) -> None:
-        super().__init__(FORMULAS, arithmetic)
+        super().__init__(arithmetic)
         self._destination: np.ndarray | None = None
         self.writes_through = False
         self._rows, self._lengths = len(panel.close), panel.lengths
@@ -164,11 +162,11 @@ class HistoryEvaluation(Evaluation):
         """Put an indicator into its column, shape (T, N), blank where undefined."""
         if indicator.group == "microstructure":
             column[:-1] = np.nan
-            column[-1] = self.value(indicator.name)
+            column[-1] = indicator.compute(self)
             return
         # The first quotient of a formula is mostly its last: it goes where it belongs, or to memory that is warm.
         self._destination = column if self.writes_through else self._scratch
-        values = self.value(indicator.name)
+        values = indicator.compute(self)
         self._destination = None
         if values is not column:
             np.copyto(column, values[self._rows - len(column) :])
@@ -178,13 +176,6 @@ class HistoryEvaluation(Evaluation):
             column[self._place[self._rows - len(column) :] < indicator.warm_up - 1] = np.nan
         if not self._ordinary:
             column[np.isinf(column)] = np.nan
-
-    def __getitem__(self, column: str) -> np.ndarray:
-        """A column for the formulas that build on it, in an array of its own."""
-        destination = self.free()
-        values = super().__getitem__(column)
-        self._destination = destination
-        return values
 
     def free(self) -> np.ndarray | None:
         """Where the values that are being written go, once."""
@@ -211,13 +202,13 @@ class HistoryEvaluation(Evaluation):
     def macd(self) -> tuple[np.ndarray, np.ndarray]:
         """Recursions; both means begin at the same bar and the signal nine bars after, as in TA-Lib."""
         line = self._emas[-2] - self._emas[-1]
-        return line, self._recursive(line, _ema(MACD_SIGNAL, MACD_SLOW - 1))[0]
+        return line, self._recursive(line, Recursion.ema(MACD_SIGNAL, MACD_SLOW - 1))[0]
 
     @cached_property
     def _emas(self) -> np.ndarray:
         """The exponential means a formula may ask for, then MACD's; shape (F, T, N)."""
-        fast = _ema(MACD_FAST, MACD_SLOW - MACD_FAST)
-        return self._recursive(self.close, *(_ema(bars) for bars in EMA_BARS), fast, _ema(MACD_SLOW))
+        fast = Recursion.ema(MACD_FAST, MACD_SLOW - MACD_FAST)
+        return self._recursive(self.close, *map(Recursion.ema, EMA_BARS), fast, Recursion.ema(MACD_SLOW))
 
     def gains(self, bars: int) -> tuple[np.ndarray, np.ndarray]:
         """Recursions over the changes of the close."""
@@ -228,7 +219,7 @@ class HistoryEvaluation(Evaluation):
     @cached_property
     def _gains(self) -> list[np.ndarray]:
         """Wilder's means of the rises, and of the moves either way; each of shape (F, T, N)."""
-        means = [_wilder(bars) for bars in GAIN_BARS]
+        means = [Recursion.wilder(bars, 1) for bars in GAIN_BARS]
         return [self._recursive(self._without_first(series), *means) for series in self._arithmetic.moves(self.close)]
 
     def atr(self, bars: int) -> np.ndarray:
@@ -239,7 +230,7 @@ class HistoryEvaluation(Evaluation):
     def _atrs(self) -> np.ndarray:
         """Wilder's means of the true range, then his sum of it for the directional index; shape (F, T, N)."""
         sums = Recursion.wilder_sum(DIRECTIONAL_BARS, 1)
-        return self._recursive(self._ranges, *(_wilder(bars) for bars in RANGE_BARS), sums)
+        return self._recursive(self._ranges, *(Recursion.wilder(bars, 1) for bars in RANGE_BARS), sums)
 
     def mean_range_of_year(self) -> np.ndarray:
         """A rolling sum over the bars there are."""
@@ -260,7 +251,7 @@ class HistoryEvaluation(Evaluation):
 
     def _mean_index(self, index: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Wilder's mean of the index; it stands still where there is none, which in the seed counts as 0 (TA-Lib)."""
-        bars, mean = DIRECTIONAL_BARS, _wilder(DIRECTIONAL_BARS, DIRECTIONAL_BARS)
+        bars, mean = DIRECTIONAL_BARS, Recursion.wilder(DIRECTIONAL_BARS, DIRECTIONAL_BARS)
         if self._whole and total[bars:].min() >= NOTHING:
             return self._recursive(index, mean)[0]
         weighted = index * self._of_place(mean.weights(self._rows))
@@ -381,17 +372,6 @@ class HistoryEvaluation(Evaluation):
     def _of_place(self, of_bars: np.ndarray) -> np.ndarray:
         """What belongs to the rows by their place among their symbol's bars; 0 above the first."""
         return np.append(of_bars, 0.0)[np.maximum(self._place, -1)]
-
-
-@lru_cache
-def _ema(bars: int, start: int = 0) -> Recursion:
-    return Recursion.mean(2.0 / (bars + 1.0), bars, start)
-
-
-@lru_cache
-def _wilder(bars: int, start: int = 1) -> Recursion:
-    """Changes and ranges begin at the second bar."""
-    return Recursion.mean(1.0 / bars, bars, start)
 
 
 def _moved(series: np.ndarray, bars: int) -> np.ndarray:

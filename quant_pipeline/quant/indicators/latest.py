@@ -20,6 +20,7 @@ from quant_pipeline.quant.indicators.evaluation import (
     GAIN_BARS,
     OBV_BARS,
     RANGE_BARS,
+    ROWS,
     SLOPE_BARS,
     SMA_BARS,
     STOCHASTIC_BARS,
@@ -41,11 +42,9 @@ from quant_pipeline.quant.indicators.rolling import (
     signed_volume,
     true_ranges,
 )
-from quant_pipeline.quant.indicators.table import FORMULAS, WARM_UPS
+from quant_pipeline.quant.indicators.table import INDICATORS, WARM_UPS
 
 BLOCK_SYMBOLS = 200
-ROWS = YEAR
-"""A panel is made at least this high, so that every window a formula asks for exists."""
 
 
 def latest_values(panel: BarPanel, quotes: QuotePanel) -> np.ndarray:
@@ -59,13 +58,13 @@ def latest_values(panel: BarPanel, quotes: QuotePanel) -> np.ndarray:
         Shape (C, N) in the order of the table; NaN where undefined, never infinite.
     """
     panel = panel.at_least(ROWS)
-    values = np.empty((len(FORMULAS), len(panel.symbols)))
+    values = np.empty((len(INDICATORS), len(panel.symbols)))
     with np.errstate(all="ignore"):
         for symbols in panel.blocks(BLOCK_SYMBOLS):
             bars = LatestEvaluation(panel.of(symbols), quotes.of(symbols))
             block = values[:, symbols]
-            for row, name in zip(block, FORMULAS, strict=True):
-                row[:] = bars.value(name)
+            for row, indicator in zip(block, INDICATORS, strict=True):
+                row[:] = indicator.compute(bars)
     finite = np.isfinite(values)
     if panel.lengths.min(initial=ROWS) < WARM_UPS.max() or not finite.all():
         np.copyto(values, np.nan, where=(panel.lengths < WARM_UPS[:, None]) | ~finite)
@@ -85,7 +84,7 @@ class LatestEvaluation(Evaluation):
     """Answers at the latest bar of a panel that is high enough; values have shape (N,)."""
 
     def __init__(self, panel: BarPanel, quotes: QuotePanel) -> None:
-        super().__init__(FORMULAS, rolling)
+        super().__init__(rolling)
         self._lengths = _Lengths(panel.lengths, len(panel.close))
         # Arithmetic on rows that are not contiguous takes twice as long.
         self._closes, self._highs, self._lows = map(np.ascontiguousarray, (panel.close, panel.high, panel.low))
@@ -181,17 +180,14 @@ class LatestEvaluation(Evaluation):
 
     def deviation(self, bars: int) -> np.ndarray:
         """From the sums about the latest close."""
-        return self._moments(bars)[1]
+        return self._moments()[bars][1]
 
     def above_mean(self, bars: int) -> np.ndarray:
         """From the sums about the latest close."""
-        return self._moments(bars)[0]
-
-    def _moments(self, bars: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._all_moments()[bars]
+        return self._moments()[bars][0]
 
     @once
-    def _all_moments(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def _moments(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Close less mean, and deviation, by length of the window.
 
         Taken about the latest close, a member of every window: its squared distance from the mean is at most the length
@@ -305,19 +301,22 @@ def _mean_weights(length: int) -> np.ndarray:
 
 @lru_cache(maxsize=512)
 def _gain_weights(length: int) -> np.ndarray:
-    return np.vstack([weights.wilder_weights(length, bars) for bars in GAIN_BARS])
+    return np.vstack([weights.recursion_weights(length, Recursion.wilder(bars)) for bars in GAIN_BARS])
 
 
 @lru_cache(maxsize=512)
 def _range_weights(length: int) -> np.ndarray:
-    means = [weights.wilder_weights(length, bars) for bars in RANGE_BARS]
-    others = weights.wilder_sum_weights(length, DIRECTIONAL_BARS), weights.mean_of_up_to(length, YEAR)
+    means = [weights.recursion_weights(length, Recursion.wilder(bars)) for bars in RANGE_BARS]
+    others = (
+        weights.recursion_weights(length, Recursion.wilder_sum(DIRECTIONAL_BARS)),
+        weights.mean_of_up_to(length, YEAR),
+    )
     return np.vstack([*means, *others])
 
 
 @lru_cache(maxsize=512)
 def _index_weights(length: int) -> np.ndarray:
-    return weights.wilder_weights(length, DIRECTIONAL_BARS)
+    return weights.recursion_weights(length, Recursion.wilder(DIRECTIONAL_BARS))
 
 
 @lru_cache(maxsize=1)

@@ -280,6 +280,16 @@ class Recursion:
         return cls(1.0 - rate, seed, start, 1.0 / seed, rate)
 
     @classmethod
+    def ema(cls, bars: int, start: int = 0) -> Recursion:
+        """The exponential mean of weight 2 / (bars + 1), begun with a plain mean, as TA-Lib begins it."""
+        return cls.mean(2.0 / (bars + 1.0), bars, start)
+
+    @classmethod
+    def wilder(cls, bars: int, start: int = 0) -> Recursion:
+        """Wilder's mean, of weight 1 / bars, begun with a plain mean."""
+        return cls.mean(1.0 / bars, bars, start)
+
+    @classmethod
     def wilder_sum(cls, bars: int, start: int = 0) -> Recursion:
         """The sum ``S += x - S / bars``, begun with the sum of ``bars - 1`` rows."""
         return cls(1.0 - 1.0 / bars, bars - 1, start, 1.0, 1.0)

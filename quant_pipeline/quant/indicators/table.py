@@ -203,7 +203,7 @@ INDICATORS: tuple[Indicator, ...] = (
     Indicator(
         "bb_pct_b", "volatility", _C, 20, "ratio",
         "(C - bb_lower) / (bb_upper - bb_lower); 0.5 where C did not move",
-        lambda b: 0.5 + 0.25 * b["zscore_20"], _BOLLINGER,
+        lambda b: 0.5 + 0.25 * b.ratio(b.above_mean(20), b.deviation(20)), _BOLLINGER,
     ),
     Indicator(
         "volatility_20", "volatility", _C, 21, "% a year",
@@ -326,9 +326,6 @@ INDICATORS: tuple[Indicator, ...] = (
 
 NAMES = tuple(indicator.name for indicator in INDICATORS)
 """The names of the columns, in their order."""
-
-FORMULAS: dict[str, Formula] = {indicator.name: indicator.compute for indicator in INDICATORS}
-"""The formulas by name, in the order of the columns."""
 
 WARM_UPS = np.array([indicator.warm_up for indicator in INDICATORS])
 """Bars below which each column is undefined, shape (C,)."""

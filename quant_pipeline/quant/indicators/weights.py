@@ -13,38 +13,23 @@ from functools import lru_cache
 import numpy as np
 
 from quant_pipeline.quant.indicators.evaluation import MACD_FAST, MACD_SIGNAL, MACD_SLOW
+from quant_pipeline.quant.indicators.rolling import Recursion
 
 
-def recursion_weights(length: int, rate: float, seed: int, start: int = 0) -> np.ndarray:
-    """Weights of ``y += rate (x - y)``, seeded with the mean of ``seed`` inputs from ``start`` on.
-
-    This is how TA-Lib seeds EMA (rate 2/(n+1)) and Wilder's mean (rate 1/n).
+def recursion_weights(length: int, recursion: Recursion) -> np.ndarray:
+    """Weights of the history in a recursion's latest value.
 
     Returns:
         Shape (length,), oldest first; all NaN where the seed is not filled.
     """
-    first = start + seed
-    if length < first:
+    if length < recursion.start + recursion.seed:
         return np.full(length, np.nan)
-    weights = np.zeros(length)
-    weights[first:] = rate * (1.0 - rate) ** np.arange(length - first - 1, -1, -1)
-    weights[start:first] = (1.0 - rate) ** (length - first) / seed
-    return weights
+    return recursion.weights(length) * recursion.kept ** np.arange(length - 1.0, -1.0, -1.0)
 
 
-def ema_weights(length: int, bars: int, start: int = 0) -> np.ndarray:
+def ema_weights(length: int, bars: int) -> np.ndarray:
     """Weights of an exponential mean over ``bars``."""
-    return recursion_weights(length, 2.0 / (bars + 1.0), bars, start)
-
-
-def wilder_weights(length: int, bars: int) -> np.ndarray:
-    """Weights of Wilder's mean over ``bars``."""
-    return recursion_weights(length, 1.0 / bars, bars)
-
-
-def wilder_sum_weights(length: int, bars: int) -> np.ndarray:
-    """Weights of Wilder's running sum ``S += x - S / bars``, begun with the plain sum of ``bars - 1`` inputs."""
-    return recursion_weights(length, 1.0 / bars, bars - 1) * np.where(np.arange(length) < bars - 1, bars - 1, bars)
+    return recursion_weights(length, Recursion.ema(bars))
 
 
 @lru_cache(maxsize=4)
@@ -81,7 +66,8 @@ def macd_weights(length: int) -> np.ndarray:
     """
     if length < MACD_SLOW + MACD_SIGNAL - 1:
         return np.full((2, length), np.nan)
+    fast = Recursion.ema(MACD_FAST, MACD_SLOW - MACD_FAST)
     line = np.zeros((length - MACD_SLOW + 1, length))
     for row, bars in enumerate(range(MACD_SLOW, length + 1)):
-        line[row, :bars] = ema_weights(bars, MACD_FAST, start=MACD_SLOW - MACD_FAST) - ema_weights(bars, MACD_SLOW)
+        line[row, :bars] = recursion_weights(bars, fast) - ema_weights(bars, MACD_SLOW)
     return np.stack([line[-1], ema_weights(len(line), MACD_SIGNAL) @ line])
