@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from quant_pipeline.broker.quotes import read_quotes
-from quant_pipeline.broker.scanner import read_universe
 from quant_pipeline.broker.session import BrokerSession, Role, connect
 from quant_pipeline.settings import Settings, load_settings
-from quant_pipeline_tests.broker.frame_reading import rows
 from quant_pipeline_tests.broker.trading_floor import Market
 
 FRIDAY_MORNING = "2026-11-20T10:15"
@@ -74,11 +71,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture(scope="session")
 def market(gateway: Gateway) -> Market:
     """The stocks of the morning that can be traded, most active first."""
-    with connect(gateway.settings(), Role.OBSERVE) as session:
-        universe = read_universe(session, session.settings.universe)
-        quotes = read_quotes(session, universe, session.settings.broker)
-        tradable = quotes.merge(universe[["symbol", "con_id"]]).dropna(subset=["bid", "ask"])
-        return Market(rows(tradable, tradable["last"] > 5))
+    return Market.read(gateway.settings())
 
 
 @pytest.fixture

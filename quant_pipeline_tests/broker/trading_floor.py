@@ -10,6 +10,11 @@ import pandas as pd
 
 from quant_pipeline.broker.brackets import BracketOrder, BrokerEvent
 from quant_pipeline.broker.orders import OrderDesk
+from quant_pipeline.broker.quotes import read_quotes
+from quant_pipeline.broker.scanner import read_universe
+from quant_pipeline.broker.session import Role, connect
+from quant_pipeline.settings import Settings
+from quant_pipeline_tests.broker.frame_reading import rows
 
 SLOT = "2026-11-20T10:15"
 FILL_SECONDS = 30
@@ -35,6 +40,15 @@ class Market:
     """Quotes of the morning, as a maker of brackets needs them."""
 
     quotes: pd.DataFrame
+
+    @classmethod
+    def read(cls, settings: Settings) -> Market:
+        """The stocks that can be traded, most active first."""
+        with connect(settings, Role.OBSERVE) as session:
+            universe = read_universe(session, settings.universe)
+            quotes = read_quotes(session, universe, settings.broker)
+        tradable = quotes.merge(universe[["symbol", "con_id"]]).dropna(subset=["bid", "ask"])
+        return cls(rows(tradable, tradable["last"] > 5))
 
     def bracket(self, place: int, name: str = "", away: float = -0.02, quantity: int = 10) -> BracketOrder:
         """A LONG bracket on the stock at a place: well through the ask, or so much (as a share of it) away from it.
