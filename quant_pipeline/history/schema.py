@@ -12,16 +12,14 @@ DuckDB names a database after its file, and so ``history.scores`` is the table o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from quant_pipeline.errors import HistoryError
 from quant_pipeline.frames import FRAMES
 from quant_pipeline.history.columns import columns_of
 from quant_pipeline.history.journal_tables import JOURNAL_TABLES
+from quant_pipeline.history.schema_version import SCHEMA_VERSION, tables_of, version_of
 
-SCHEMA_VERSION = 1
 MIGRATIONS: dict[int, tuple[str, ...]] = {}
 """Version to the statements that lead to it from the one before."""
 
@@ -96,29 +94,14 @@ _COMMENTS = {
 }
 
 
-def refuse_foreign(connection: DuckDBPyConnection, path: Path) -> None:
-    """Raise ``HistoryError`` when the open file is of a newer version, or holds something else than a history."""
-    tables = _existing(connection)
-    if not tables:
-        return
-    if ("lineage", "schema_version") not in tables:
-        raise HistoryError(f"{path} is not a history of this pipeline; move it away, it was not changed.")
-    version = _version(connection)
-    if version > SCHEMA_VERSION:
-        raise HistoryError(
-            f"The history {path} has layout version {version} and this program knows versions up to {SCHEMA_VERSION}; "
-            "run the newer quant-pipeline that wrote it, nothing was changed."
-        )
-
-
 def ensure(connection: DuckDBPyConnection) -> bool:
     """Bring the open file to the present layout, whole or not at all; say whether it was empty before."""
     connection.execute("BEGIN")
     try:
-        new = not _existing(connection)
+        new = not tables_of(connection)
         if new:
             _create(connection)
-        for version in range(_version(connection) + 1, SCHEMA_VERSION + 1):
+        for version in range(version_of(connection) + 1, SCHEMA_VERSION + 1):
             for statement in MIGRATIONS[version]:
                 connection.execute(statement)
             connection.execute("INSERT INTO lineage.schema_version (version) VALUES (?)", [version])
@@ -134,18 +117,6 @@ def table_columns(asset: str) -> tuple[tuple[str, str, str], ...]:
     """Name, SQL type and description of every column of an asset's table."""
     own = tuple((column.name, column.sql, column.description) for column in columns_of(asset))
     return (*_BARS_KEYS, *own, *_BARS_END) if asset == BARS else (*_KEYS, _ORDER, *own)
-
-
-def _existing(connection: DuckDBPyConnection) -> set[tuple[str, str]]:
-    rows = connection.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database()"
-    ).fetchall()
-    return {(str(schema), str(table)) for schema, table in rows}
-
-
-def _version(connection: DuckDBPyConnection) -> int:
-    row = connection.execute("SELECT max(version) FROM lineage.schema_version").fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
 
 
 def _create(connection: DuckDBPyConnection) -> None:

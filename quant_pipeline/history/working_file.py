@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,8 +21,8 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from quant_pipeline.errors import HistoryError
-from quant_pipeline.history import schema
 from quant_pipeline.history.file_lock import POLL_SECONDS, locked
+from quant_pipeline.history.schema_version import SCHEMA_VERSION, refuse_foreign, tables_of, version_of
 
 CATALOG = "history"
 # What DuckDB makes of a Ctrl-C during a query, which must not pass for an error that is worth another try.
@@ -75,17 +75,19 @@ class WorkingFile:
         Raises ``HistoryError`` when the file cannot be had in time, is missing, damaged, newer than this version, or
         cannot be written.
         """
-        with self.turn(), self._attached() as connection:
-            connection.execute("BEGIN")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException as error:
-                with suppress(duckdb.Error):
-                    connection.execute("ROLLBACK")
-                if isinstance(error, RuntimeError) and str(error) == INTERRUPTED:
-                    raise KeyboardInterrupt from error
-                raise
+        with self.turn(), self._attached(self._prepare) as connection, _transaction(connection):
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[DuckDBPyConnection]:
+        """The same for those who only read and want it at once: columns of frames that are new are not added first.
+
+        Raises ``HistoryError`` also when nothing was ever recorded.
+        """
+        if not any(map(_size, (self.path, self.log, self._published))):
+            raise HistoryError("Nothing is recorded yet; start with quant-pipeline run.")
+        with self.turn(), self._attached(self._prepare_reading) as connection, _transaction(connection):
+            yield connection
 
     @contextmanager
     def checkpoints(self) -> Iterator[None]:
@@ -100,7 +102,7 @@ class WorkingFile:
         process holds on it.
         """
         with self.turn():
-            with self._attached() as connection:
+            with self._attached(self._prepare) as connection:
                 connection.execute(f"CHECKPOINT {CATALOG}")
             return os.open(self.path, os.O_RDONLY)
 
@@ -116,7 +118,7 @@ class WorkingFile:
                 self.release(self.checkpoint())
 
     @contextmanager
-    def _attached(self) -> Iterator[DuckDBPyConnection]:
+    def _attached(self, prepare: Callable[[DuckDBPyConnection], None]) -> Iterator[DuckDBPyConnection]:
         self._refuse_lost_file()
         try:
             connection = self._attach()
@@ -127,7 +129,7 @@ class WorkingFile:
                 f"{self._published} in its place, nothing was changed."
             ) from error
         try:
-            self._prepare(connection)
+            prepare(connection)
             yield connection
         except _MISFORTUNES as error:
             # After a failed write DuckDB refuses the whole engine, so the next turn starts with a new one.
@@ -184,13 +186,22 @@ class WorkingFile:
         self._engine = None
 
     def _prepare(self, connection: DuckDBPyConnection) -> None:
-        schema.refuse_foreign(connection, self.path)
+        from quant_pipeline.history import schema  # it takes seconds to load, which a reader need not wait for
+
+        refuse_foreign(connection, self.path)
         inode = self.path.stat().st_ino
         if self._prepared != inode:
             if schema.ensure(connection):
                 # The layout is hundreds of statements, which every opening would read from the log again.
                 connection.execute(f"CHECKPOINT {CATALOG}")
             self._prepared = inode
+
+    def _prepare_reading(self, connection: DuckDBPyConnection) -> None:
+        refuse_foreign(connection, self.path)
+        if not tables_of(connection):
+            raise HistoryError("Nothing is recorded yet; start with quant-pipeline run.")
+        if version_of(connection) < SCHEMA_VERSION:
+            self._prepare(connection)
 
     def _refuse_lost_file(self) -> None:
         if _size(self.path):
@@ -202,6 +213,20 @@ class WorkingFile:
                 f"The history {self.path} is gone or empty although {left} is there; copy a backup or "
                 f"{self._published} to its place, or move {left} away to start a new history."
             )
+
+
+@contextmanager
+def _transaction(connection: DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException as error:
+        with suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        if isinstance(error, RuntimeError) and str(error) == INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _size(path: Path) -> int:
