@@ -45,5 +45,13 @@ class TradingBlockedError(QuantPipelineError):
     """Nothing may be sent now; the message names the guard that says so."""
 
 
+class MetricsError(QuantPipelineError):
+    """The metrics could not be built; those of before stand as they were."""
+
+
 class HistoryError(QuantPipelineError):
     """The history or the order journal cannot be opened, or does not hold what it must."""
+
+
+class PrunedError(HistoryError):
+    """A frame was given up by the rule of how long frames are kept; only its lineage is still there."""

@@ -19,6 +19,7 @@ from pandera.engines.pandas_engine import DateTime
 from pandera.errors import SchemaError, SchemaErrors
 
 from quant_pipeline.errors import HistoryError
+from quant_pipeline.frame_contract import keeps_contract
 from quant_pipeline.quant.technical_indicators import INDICATORS
 
 DIRECTIONS = ("LONG", "SHORT")
@@ -26,6 +27,7 @@ ACTIONS = ("BUY", "SELL")
 LEGS = ("entry", "stop", "target", "exit")
 OUTCOMES = ("sent", "already_working", "refused")
 
+LIMITS_SQL = 'STRUCT("limit" VARCHAR, figure DOUBLE, allowed DOUBLE, unit VARCHAR)[]'
 KEY_SIGNALS_SQL = "STRUCT(name VARCHAR, value DOUBLE, contribution DOUBLE, text VARCHAR)[]"
 OPEN_POSITIONS_SQL = (
     "STRUCT(symbol VARCHAR, direction VARCHAR, quantity DOUBLE, entry DOUBLE, current DOUBLE, stop DOUBLE, "
@@ -65,8 +67,8 @@ def _date(description: str) -> pa.Column:
     return pa.Column(DateTime(unit="us"), description=description, coerce=True, metadata={"sql": "DATE"})  # pyright: ignore[reportCallIssue]
 
 
-def _structs(description: str, sql: str) -> pa.Column:
-    return pa.Column(object, description=description, metadata={"sql": sql}, coerce=True)
+def _structs(description: str, sql: str, *, nullable: bool = False) -> pa.Column:
+    return pa.Column(object, description=description, metadata={"sql": sql}, nullable=nullable, coerce=True)
 
 
 def _names(description: str) -> pa.Column:
@@ -247,6 +249,13 @@ _SCHEMAS = (
         approved=_flag("Whether the order may be sent"),
         reason=_text("The first limit that bound, the figure and the limit; missing where approved", nullable=True),
         order_ref=_text("Reference of the entry leg", unique=True),
+        limits=_structs(
+            "Every limit in force, in the order they are judged, with the figure as it would be with the order: above "
+            "what is allowed (min_position_value: below) is refused, missing is not known. The whole list is missing "
+            "where the order was recorded before limits were",
+            LIMITS_SQL,
+            nullable=True,
+        ),
     ),
     _frame(
         "executions",
@@ -298,8 +307,11 @@ def validate(asset: str, frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises ``HistoryError`` with one sentence that names the asset, the column and the first offending value.
     """
+    frame = frame.reset_index(drop=True)
+    if keeps_contract(FRAMES[asset], frame):
+        return frame
     try:
-        return FRAMES[asset].validate(frame.reset_index(drop=True))
+        return FRAMES[asset].validate(frame)
     except (SchemaError, SchemaErrors) as error:
         raise HistoryError(f"The frame of {asset} does not keep its contract: {_what_broke(error)}.") from error
 

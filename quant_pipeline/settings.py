@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tomllib
 from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
@@ -22,10 +21,9 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from quant_pipeline.errors import SettingsError
+from quant_pipeline.home import DEFAULT_HOME, HOME_VARIABLE, read_settings_file, settings_file
 from quant_pipeline.quant.signals import COMPONENTS, SIGNAL_NAMES, Ramp, signals_in_force
 
-SETTINGS_FILE = "quant_pipeline.toml"
-DEFAULT_HOME = Path(".quant")
 NOT_SETTINGS = frozenset({"QUANT_HISTORY"})  # where dbt finds the history
 EMBEDDED_CAPITAL = 100_000.0
 
@@ -272,6 +270,34 @@ class MonitoringSettings(Section):
     top_positions: int = Field(default=10, ge=1, description="Positions listed in the panel, by profit and loss")
 
 
+class RetentionSettings(Section):
+    """How long frames are kept, and when the history is written anew."""
+
+    keep_sessions: int | None = Field(
+        default=None,
+        ge=1,
+        description="Recorded sessions whose large frames are kept: universe, quality_filter, working_orders, bars, "
+        "indicators, scores. What an order was decided on is kept for ever, and so is lineage; unset keeps everything",
+    )
+    compact_above_pct: Percent = Field(
+        default=20.0, description="The working file is written anew at the end of a day when more of it is unused"
+    )
+
+
+class MetricsSettings(Section):
+    """What the ratios of the metrics are reckoned with."""
+
+    risk_free_rate_pct: float = Field(
+        default=0.0,
+        ge=0,
+        lt=100,
+        description="Return a year that costs no risk, in percent; Sharpe and Sortino measure what is above it",
+    )
+    sessions_per_year: int = Field(
+        default=252, ge=1, le=366, description="Sessions a year, by which daily figures become yearly ones"
+    )
+
+
 class Settings(BaseSettings):
     """All settings. Build one with ``load_settings`` and pass it on."""
 
@@ -306,6 +332,8 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     gateway: GatewaySettings = GatewaySettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -368,13 +396,12 @@ def load_settings(**overrides: object) -> Settings:
     ``overrides`` win over both (for tests and command-line options). Raises ``SettingsError`` with one sentence that
     names the setting and what it must be.
     """
-    home = Path(str(overrides.get("home") or os.environ.get("QUANT_HOME") or DEFAULT_HOME))
+    home = Path(str(overrides.get("home") or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME))
     _refuse_unknown_variables()
     values: dict[str, object] = {}
-    for path in (home / SETTINGS_FILE, Path(SETTINGS_FILE)):
-        if path.is_file():
-            values = _read_settings_file(path)
-            break
+    path = settings_file(home)
+    if path is not None:
+        values = read_settings_file(path)
     token = _overrides.set(overrides)
     try:
         settings = Settings(**values)  # pyright: ignore[reportArgumentType]
@@ -394,13 +421,6 @@ def _refuse_unknown_variables() -> None:
             raise SettingsError(
                 f"The environment variable {variable} names no setting; look it up in docs/settings.md."
             )
-
-
-def _read_settings_file(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML ({error}); correct it or take it away.") from error
 
 
 def _unreadable(error: UnreadableVariable) -> str:

@@ -17,6 +17,7 @@ import dagster as dg
 import pandas as pd
 
 from quant_pipeline import frames
+from quant_pipeline.assets.order_explanation import order_explanation
 from quant_pipeline.assets.order_guards import (
     account_refusal,
     bracket_refusal,
@@ -41,6 +42,7 @@ from quant_pipeline.broker.brackets import BracketOrder, Outcome
 from quant_pipeline.broker.orders import OrderDesk
 from quant_pipeline.broker.reconciliation import read_order_state
 from quant_pipeline.broker.session import BrokerSession, Role, connect
+from quant_pipeline.errors import HistoryError
 from quant_pipeline.history.file_lock import locked
 from quant_pipeline.history.order_journal import JournaledOrder, OrderJournal
 
@@ -72,11 +74,15 @@ def executions(
     over = slot_refusal(slot, slot_run.now())
     if over:
         context.log.info(f"Nothing is sent: {over}.")
-        return _report(brackets, _when_over(brackets, over, slot_run.journal), {}, slot_run.journal)
+        told = _report(brackets, _when_over(brackets, over, slot_run.journal), {}, slot_run.journal)
+        _explain(context, slot_run, sized_orders, told)
+        return told
     with _turn(slot_run), connect(slot_run.settings, Role.ORDERS, address=slot_run.address) as session:
         verdict = judge(brackets, quotes, slot, session, slot_run)
         not_sent = send(verdict.to_send, session, slot_run, slot)
-    return _report(brackets, verdict, not_sent, slot_run.journal)
+    told = _report(brackets, verdict, not_sent, slot_run.journal)
+    _explain(context, slot_run, sized_orders, told)
+    return told
 
 
 def brackets_of(sized_orders: pd.DataFrame, universe: pd.DataFrame) -> list[BracketOrder]:
@@ -153,6 +159,17 @@ def send(brackets: Sequence[BracketOrder], session: BrokerSession, slot_run: Slo
     )
     journal_reports(reports, journal)
     return {report.order_ref: report.text for report in reports if report.outcome is Outcome.NOT_SENT}
+
+
+def _explain(
+    context: dg.AssetExecutionContext, slot_run: SlotRun, sized_orders: pd.DataFrame, told: pd.DataFrame
+) -> None:
+    """Show why the orders were sent beside what became of them; that it cannot be shown takes nothing from them."""
+    decided = slot_run.input_of("executions", "sized_orders")
+    try:
+        context.add_output_metadata(order_explanation(slot_run.history, decided, sized_orders, told))
+    except HistoryError as error:
+        context.log.warning(f"The orders are not explained here: {error}")
 
 
 def _when_over(brackets: Sequence[BracketOrder], reason: str, journal: OrderJournal) -> Verdict:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from quant_pipeline.assets.slot_asset import slot_asset
 from quant_pipeline.assets.slot_run import SlotRun
-from quant_pipeline.automation.slots import Slot
+from quant_pipeline.automation.slots import session_progress
 from quant_pipeline.quant import QuantMarketScanner
 
 
@@ -67,9 +67,3 @@ def sized_orders(
     slot = slot_run.begin(context)
     scanner = QuantMarketScanner(slot_run.settings)
     return scanner.sized_orders(scores, account, portfolio, working_orders, bars, slot.key)
-
-
-def session_progress(slot: Slot, quotes: pd.DataFrame) -> float:
-    """Share of the session that had passed when the quotes were read, 0-1."""
-    observed = quotes["observed_at"].dropna().tolist()
-    return slot.session.progress(max(observed, default=slot.starts))

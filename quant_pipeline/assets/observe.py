@@ -83,7 +83,7 @@ def fills(context: dg.AssetExecutionContext, slot_run: dg.ResourceParam[SlotRun]
 
     def read(broker: BrokerSession) -> pd.DataFrame:
         frame = read_fills(broker)
-        slot_run.journal.record_fills(frame)
+        slot_run.journal.record_fills(frame, account=broker.account)
         return frame
 
     return slot_run.observe("fills", slot, read)

@@ -5,27 +5,16 @@ The decorators here are what the four stage modules use instead of Dagster's own
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from quant_pipeline.assets.slot_run import SLOTS
+from quant_pipeline.code_version import code_version
 from quant_pipeline.frames import FRAMES
 
-PACKAGE = Path(__file__).parents[1]
 HISTORY_IO = "history_io"
-
-ROOMS_OF_STAGE = {
-    "observe": ("broker",),
-    "decide": ("quant",),
-    "act": ("broker", "assets"),
-    "measure": ("broker", "quant"),
-}
-"""The rooms whose code an asset's result depends on, by stage."""
 
 KIND_OF_STAGE = {"observe": "interactivebrokers", "decide": "numpy", "act": "interactivebrokers", "measure": "pandas"}
 
@@ -40,7 +29,7 @@ def slot_asset(stage: str, *, retry_policy: dg.RetryPolicy | None = None) -> Cal
             partitions_def=SLOTS,
             group_name=stage,
             kinds={KIND_OF_STAGE[stage], "duckdb"},
-            code_version=code_version(*ROOMS_OF_STAGE[stage]),
+            code_version=code_version(stage),
             io_manager_key=HISTORY_IO,
             retry_policy=retry_policy,
             description=_described(name, compute),
@@ -65,7 +54,7 @@ def slot_multi_asset(
                 name: dg.AssetOut(
                     io_manager_key=HISTORY_IO,
                     kinds={KIND_OF_STAGE[stage], "duckdb"},
-                    code_version=code_version(*ROOMS_OF_STAGE[stage]),
+                    code_version=code_version(stage),
                     description=_described(name, compute),
                     metadata={"dagster/column_schema": column_schema(name)},
                 )
@@ -74,16 +63,6 @@ def slot_multi_asset(
         )(compute)
 
     return decorate
-
-
-@lru_cache
-def code_version(*rooms: str) -> str:
-    """Twelve hex digits that change when the code of a room of the package changes."""
-    digest = hashlib.sha256()
-    for room in sorted(rooms):
-        for path in sorted((PACKAGE / room).rglob("*.py")):
-            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def column_schema(asset: str) -> dg.TableSchema:

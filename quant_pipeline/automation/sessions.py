@@ -10,12 +10,14 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import exchange_calendars as xcals
-import pandas as pd
-
 from quant_pipeline.errors import SlotError
+
+if TYPE_CHECKING:
+    import exchange_calendars as xcals
+    import pandas as pd
 
 EXCHANGE = "XNYS"
 EXCHANGE_TIME = ZoneInfo("America/New_York")
@@ -108,4 +110,6 @@ def _check_covered(day: dt.date) -> None:
 
 @lru_cache(maxsize=1)
 def _calendar() -> xcals.ExchangeCalendar:
+    import exchange_calendars as xcals  # it takes seconds to load, which those who only tell the time need not wait for
+
     return xcals.get_calendar(EXCHANGE, start=FIRST_DAY)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, Session, next_session, session_at, session_on
 from quant_pipeline.errors import SlotError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SLOT_LENGTH = dt.timedelta(minutes=15)
 KEY_FORMAT = "%Y-%m-%dT%H:%M"
@@ -87,3 +91,9 @@ def slots_of(session: Session) -> list[Slot]:
     """All slots of a session in order: 26, or 14 on a half day."""
     count = -(-(session.closes - session.opens) // SLOT_LENGTH)
     return [Slot(session, session.opens + index * SLOT_LENGTH) for index in range(count)]
+
+
+def session_progress(slot: Slot, quotes: pd.DataFrame) -> float:
+    """Share of the session that had passed when a slot's quotes were read, 0-1."""
+    observed = quotes["observed_at"].dropna().tolist()
+    return slot.session.progress(max(observed, default=slot.starts))

@@ -113,6 +113,54 @@ def status(watch: bool, as_json: bool) -> None:
         print_status(settings, as_json=as_json)
 
 
+@commands.command(short_help="Show what led to an order, or to none.")
+@click.argument("order_ref_or_symbol")
+@click.option("--slot", metavar="KEY", help="The slot to look at. Default: the newest that decided on the symbol.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+def explain(order_ref_or_symbol: str, slot: str | None, as_json: bool) -> None:
+    """Show the chain from an order back to the bars: versions, quote, score, limits, and every word of the broker.
+
+    Takes an order's reference (2026-11-20T10:15:ZORU:entry), a bracket's (2026-11-20T10:15:ZORU) or a symbol.
+    """
+    from quant_pipeline.cli.explain import print_explanation
+    from quant_pipeline.home import home_in_force
+
+    print_explanation(home_in_force(), order_ref_or_symbol, slot, as_json=as_json)
+
+
+@commands.command(short_help="Write the tear sheet: one page on what was earned, and how.")
+@click.option("--out", type=FILE, metavar="FILE", help="Where to. Default: report.html in QUANT_HOME.")
+@click.option("--no-build", is_flag=True, help="Take the metrics as they were last built.")
+def report(out: Path | None, no_build: bool) -> None:
+    """Build the metrics of all that is recorded and write the tear sheet, one page that needs no network.
+
+    It shows returns and drawdown, trades in dollars and in R, exposure, how well scores foretold their trades, open
+    positions and the health of the slots, for each account apart.
+    """
+    from quant_pipeline.cli.report import report_performance
+    from quant_pipeline.settings import load_settings
+
+    report_performance(load_settings(), out, _say, build=not no_build)
+
+
+@commands.command(short_help="Check that the record is what was decided and sent.")
+@click.argument("slots", nargs=-1, metavar="[SLOT]...")
+@click.option("--from", "first", metavar="KEY", help="The first slot. Default: the first recorded.")
+@click.option("--to", "last", metavar="KEY", help="The last slot. Default: the last recorded.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line for each slot.")
+def verify(slots: tuple[str, ...], first: str | None, last: str | None, as_json: bool) -> None:
+    """Hash every recorded frame again, decide each slot again, and compare the orders with their decision.
+
+    Takes slots (2026-11-20T10:15), days (2026-11-20) or nothing, which is all that is recorded. Ends with status 1
+    when anything differs.
+    """
+    from quant_pipeline.cli.verify import print_verification
+    from quant_pipeline.settings import load_settings
+
+    if not print_verification(load_settings(), slots, first=first, last=last, as_json=as_json):
+        raise click.exceptions.Exit(1)
+
+
 @commands.command(short_help="Say what is wrong with the set-up and what to do.")
 def doctor() -> None:
     """Check versions, settings, home, calendar, broker, clock, history and journal, and say what to do."""
@@ -124,6 +172,61 @@ def doctor() -> None:
         _say(finding.line)
     if not healthy:
         raise click.exceptions.Exit(1)
+
+
+@commands.command(short_help="Put all that is recorded into one file.")
+@click.option("--out", type=FILE, metavar="FILE", help="Where to. Default: a file named after the time in QUANT_HOME.")
+def backup(out: Path | None) -> None:
+    """Copy history, order journal, settings and paper book into one file, while everything goes on.
+
+    Dagster's own storage (its log of runs) is left out; nothing needs it to explain, verify or trade on.
+    """
+    from quant_pipeline.cli.backup import write_backup
+    from quant_pipeline.settings import load_settings
+
+    write_backup(load_settings(), out, _say)
+
+
+@commands.command(short_help="Put a backup into an empty home.")
+@click.argument("file", type=FILE)
+@click.option("--home", type=FILE, metavar="DIR", help="Where to. Default: QUANT_HOME.")
+def restore(file: Path, home: Path | None) -> None:
+    """Check a backup and put it into a home that holds no history yet, whole or not at all."""
+    from quant_pipeline.cli.backup import restore_backup
+    from quant_pipeline.settings import load_settings
+
+    restore_backup(file, load_settings(**({"home": home} if home else {})).home, _say)
+
+
+@commands.command(short_help="Write the published history as Parquet.")
+@click.option("--out", type=FILE, metavar="DIR", required=True, help="The folder to write; it must be empty or new.")
+@click.option("--slots", metavar="FROM..TO", help="Only these slots, both included; either may be left open.")
+@click.option("--since", metavar="KEY", help="Only this slot and later ones.")
+@click.option("--overwrite", is_flag=True, help="Replace the export that is there.")
+@click.argument("tables", nargs=-1)
+def export(out: Path, slots: str | None, since: str | None, overwrite: bool, tables: tuple[str, ...]) -> None:
+    """Write the tables of the published history as Parquet files, a folder a schema.
+
+    TABLES are schemas (metrics) or tables (history.scores); without any, all are written.
+    """
+    from quant_pipeline.cli.export import read_span, write_export
+    from quant_pipeline.settings import load_settings
+
+    span = read_span(slots, since)
+    write_export(load_settings(), out, _say, span=span, wanted=tables, overwrite=overwrite)
+
+
+@commands.command(short_help="Write the history anew, without what is unused.")
+def compact() -> None:
+    """Give up the frames that retention.keep_sessions no longer keeps, and write the history anew without holes.
+
+    What an order was decided on always stays. Everything goes on meanwhile; the old file stands until the new one is
+    whole.
+    """
+    from quant_pipeline.cli.compact import compact_history
+    from quant_pipeline.settings import load_settings
+
+    compact_history(load_settings(), _say)
 
 
 @commands.command(short_help="Serve the paper gateway alone, for any TWS client.")
@@ -203,6 +306,14 @@ def indicators() -> None:
     from quant_pipeline.cli.indicators_reference import indicators_reference
 
     click.echo(indicators_reference(), nl=False)
+
+
+@commands.command("schema", short_help="List every table of the history with its columns.")
+def schema_command() -> None:
+    """Print every schema, table and column of the history with its type and meaning."""
+    from quant_pipeline.cli.schema_reference import schema_reference
+
+    click.echo(schema_reference(), nl=False)
 
 
 def _say(text: str) -> None:

@@ -18,6 +18,7 @@ from quant_pipeline.errors import QuantPipelineError
 from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.store import History
 from quant_pipeline.paper_gateway import embedded
+from quant_pipeline.quant.risk_limits import no_room
 from quant_pipeline.settings import Settings, load_settings
 
 PACKAGES = ("dagster", "ib_insync", "duckdb", "pandas", "numpy", "pandera")
@@ -48,6 +49,7 @@ def examine() -> Iterator[Finding]:
     broker = "the embedded paper gateway" if settings.embedded else f"{settings.ib_host}:{settings.ib_port}"
     armed = f"armed for live account {settings.account}" if settings.live else "paper only"
     yield Finding("settings", True, f"broker is {broker}, {armed}")
+    yield _limits(settings)
     home = _home(settings)
     yield home
     yield _asked("calendar", _next_opening)
@@ -69,6 +71,19 @@ def _versions() -> Finding:
     except PackageNotFoundError:
         return Finding("versions", True, found)
     return Finding("versions", False, "ib_async is installed beside ib_insync; uninstall it, they share a folder.")
+
+
+def _limits(settings: Settings) -> Finding:
+    risk = settings.risk
+    stops_all = no_room(risk, settings.capital_cap)
+    if stops_all is not None:
+        return Finding("limits", False, stops_all)
+    return Finding(
+        "limits",
+        True,
+        f"one order may be worth {risk.max_position_pct:g} % of capital and lose {risk.max_risk_per_trade_pct:g} % at "
+        "its stop; the book has room for it",
+    )
 
 
 def _home(settings: Settings) -> Finding:

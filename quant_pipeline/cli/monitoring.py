@@ -1,7 +1,8 @@
 """``quant-pipeline status``: the monitoring panel, live from the broker or as last recorded.
 
 Reading and choosing the source belong here; what the figures mean is ``PortfolioMetrics``' business, how they look is
-``panels``'.
+``panels``'. What talks to the broker takes seconds to load and is imported where it is needed, so that the panel as
+recorded is there at once.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.live import Live
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME
-from quant_pipeline.broker.account import read_account
-from quant_pipeline.broker.session import BrokerSession, Role, connect
 from quant_pipeline.cli.panels import console, portfolio_panel, row_of
 from quant_pipeline.errors import BrokerError, HistoryError
-from quant_pipeline.history.store import History
+from quant_pipeline.history.newest_status import newest_status
 from quant_pipeline.paper_gateway import embedded
-from quant_pipeline.quant import PortfolioMetrics
 from quant_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from quant_pipeline.broker.session import BrokerSession
 
 REFRESH_SECONDS = 5.0
 
@@ -89,6 +90,8 @@ def panels(settings: Settings) -> Iterator[Panel]:
                 last = _recorded_panel(settings)
                 yield last
                 continue
+            from quant_pipeline.broker.session import Role, connect
+
             with connect(settings, Role.STATUS) as broker:
                 while True:
                     last = _live_panel(broker, settings)
@@ -109,6 +112,9 @@ def _without_nan(value: Any) -> Any:
 
 
 def _live_panel(broker: BrokerSession, settings: Settings) -> Panel:
+    from quant_pipeline.broker.account import read_account
+    from quant_pipeline.quant import PortfolioMetrics
+
     reading = read_account(broker, settings)
     metrics = PortfolioMetrics.from_frames(
         reading.account, reading.portfolio, reading.working_orders, top=settings.monitoring.top_positions
@@ -117,11 +123,11 @@ def _live_panel(broker: BrokerSession, settings: Settings) -> Panel:
 
 
 def _recorded_panel(settings: Settings) -> Panel:
-    recorded = History(settings.home).newest("portfolio_status") if settings.home.exists() else None
+    recorded = newest_status(settings.home) if settings.home.exists() else None
     if recorded is None:
         raise HistoryError(
             "There is nothing to show yet: no gateway is running and no slot was recorded; start with "
             "quant-pipeline run."
         )
-    materialization, frame = recorded
-    return Panel(row_of(frame), slot=materialization.slot, note="no gateway")
+    slot, status = recorded
+    return Panel(status, slot=slot, note="no gateway")

@@ -10,14 +10,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    # Only named here: run_slot loads Dagster, which the monitoring panel does not need.
+    # Only named here: run_slot loads Dagster and frames load pandas, which a panel that was recorded does not need.
+    import pandas as pd
+
     from quant_pipeline.cli.run_slot import Funnel, SlotReport
 
 COLUMNS = 80
@@ -90,15 +91,15 @@ def portfolio_panel(status: Mapping[str, Any], title: str) -> RenderableType:
         figures.add_column(justify=side, no_wrap=True)
     day, loss = status["daily_pnl"], f"{status['total_risk_pct']:.2f} %"
     rows = (
-        ("capital", _dollars(status["capital"]), "open positions", f"{status['positions']}"),
-        ("deployed", _dollars(status["deployed"]), "long / short", f"{status['long']} / {status['short']}"),
-        ("available", _dollars(status["available"]), "entries waiting", f"{status['working_entries']}"),
-        ("utilisation", _percent(status["utilization_pct"]), "loss if all stops hit", _dollars(status["total_risk"])),
-        ("gross exposure", _percent(status["gross_exposure_pct"]), "that loss in %", loss),
-        ("net exposure", _signed_percent(status["net_exposure_pct"], 1), "long value", _dollars(status["long_value"])),
-        ("unrealised P&L", _coloured(_signed_dollars(status["unrealized_pnl"])),
-         "short value", _dollars(status["short_value"])),
-        ("day's P&L", _coloured(_signed_dollars(day)),
+        ("capital", dollars(status["capital"]), "open positions", f"{status['positions']}"),
+        ("deployed", dollars(status["deployed"]), "long / short", f"{status['long']} / {status['short']}"),
+        ("available", dollars(status["available"]), "entries waiting", f"{status['working_entries']}"),
+        ("utilisation", percent(status["utilization_pct"]), "loss if all stops hit", dollars(status["total_risk"])),
+        ("gross exposure", percent(status["gross_exposure_pct"]), "that loss in %", loss),
+        ("net exposure", _signed_percent(status["net_exposure_pct"], 1), "long value", dollars(status["long_value"])),
+        ("unrealised P&L", _coloured(signed_dollars(status["unrealized_pnl"])),
+         "short value", dollars(status["short_value"])),
+        ("day's P&L", _coloured(signed_dollars(day)),
          "day's P&L in %", _signed_percent(_share(day, status["capital"]), 2)),
     )  # fmt: skip
     for row in rows:
@@ -126,7 +127,7 @@ def bracket_table(legs: pd.DataFrame, title: str) -> RenderableType:
             leg["leg"],
             leg["action"],
             leg["order_type"],
-            _price(leg["price"]),
+            price(leg["price"]),
             f"{leg['quantity']:,}",
             leg["status"],
             str(leg["perm_id"]) if leg["perm_id"] else "none",
@@ -151,10 +152,10 @@ def _positions_table(positions: Iterable[Mapping[str, Any]]) -> Table:
             position["symbol"],
             position["direction"],
             f"{abs(position['quantity']):,.0f}",
-            _price(position["entry"]),
-            _price(position["current"]),
-            _price(position["stop"]),
-            _price(position["target"]),
+            price(position["entry"]),
+            price(position["current"]),
+            price(position["stop"]),
+            price(position["target"]),
             _coloured(_signed(position["unrealized_pnl"], 2)),
             _coloured(_signed(position["unrealized_pct"], 1)),
         )
@@ -170,23 +171,30 @@ def _reasons(stage: str, frame: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
         yield stage, str(len(group)), ("e.g. " if len(set(group)) > 1 else "") + group[0]
 
 
+def _is_nan(value: float) -> bool:
+    return value != value
+
+
 def _bar(count: int, funnel: Funnel) -> Text:
     return Text("█" * round(BAR_WIDTH * count / max(funnel.scanned, 1)), style="cyan")
 
 
-def _dollars(amount: float) -> str:
-    return UNKNOWN if pd.isna(amount) else f"${amount:,.2f}"
+def dollars(amount: float | None) -> str:
+    """Dollars and cents, ``unknown`` where missing."""
+    return UNKNOWN if amount is None or _is_nan(amount) else f"${amount:,.2f}"
 
 
-def _signed_dollars(amount: float) -> str:
+def signed_dollars(amount: float | None) -> str:
+    """Dollars and cents with their sign; what rounds to nothing has none."""
     text = _signed(amount, 2)
     if text == UNKNOWN:
         return text
     return f"{text[0]}${text[1:]}" if text[0] in "+-" else f"${text}"
 
 
-def _percent(share: float) -> str:
-    return UNKNOWN if pd.isna(share) else f"{share:.1f} %"
+def percent(share: float | None) -> str:
+    """One digit after the point, ``unknown`` where missing."""
+    return UNKNOWN if share is None or _is_nan(share) else f"{share:.1f} %"
 
 
 def _signed_percent(share: float, digits: int) -> str:
@@ -194,13 +202,13 @@ def _signed_percent(share: float, digits: int) -> str:
     return text if text == UNKNOWN else f"{text} %"
 
 
-def _share(part: float, whole: float) -> float:
-    return 100.0 * part / whole if whole > 0 else float("nan")
+def _share(part: float | None, whole: float) -> float:
+    return 100.0 * part / whole if part is not None and whole > 0 else float("nan")
 
 
-def _signed(value: float, digits: int) -> str:
+def _signed(value: float | None, digits: int) -> str:
     """The figure with its sign; what rounds to nothing has none."""
-    if pd.isna(value):
+    if value is None or _is_nan(value):
         return UNKNOWN
     text = f"{value:+,.{digits}f}"
     return text if any(digit in "123456789" for digit in text) else text[1:]
@@ -211,5 +219,6 @@ def _coloured(text: str) -> Text:
     return Text(text, style=style)
 
 
-def _price(price: float | None) -> str:
-    return "none" if price is None or pd.isna(price) else f"{price:,.2f}"
+def price(value: float | None) -> str:
+    """A price as the market writes it, ``none`` where there is none."""
+    return "none" if value is None or _is_nan(value) else f"{value:,.2f}"

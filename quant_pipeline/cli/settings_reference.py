@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from quant_pipeline.settings import SETTINGS_FILE, Settings
+from quant_pipeline.home import SETTINGS_FILE
+from quant_pipeline.settings import Settings
 
 INTRODUCTION = f"""# Settings
 

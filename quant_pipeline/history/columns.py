@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -125,21 +126,25 @@ def _arrow_type(sql: Any) -> pa.DataType:
 
 def _to_arrow(column: Column, series: pd.Series) -> pa.Array:
     if column.nested:
-        rows = [_with_one_zero(value, column.arrow) for value in series]
-        return pa.array(rows, type=column.arrow, from_pandas=True)
+        return _with_one_zero(pa.array(series.tolist(), type=column.arrow, from_pandas=True))
     if pa.types.is_date(column.arrow):
         return pa.array(series.to_numpy().astype("datetime64[D]"), type=column.arrow)
+    if series.dtype == np.float64 and pa.types.is_floating(column.arrow):
+        return pa.array(series.to_numpy() + 0.0, from_pandas=True)
     values = pa.Array.from_pandas(series, type=column.arrow)
-    return pc.call_function("add", [values, 0.0]) if pa.types.is_floating(column.arrow) else values
+    return _with_one_zero(values)
 
 
-def _with_one_zero(value: Any, kind: pa.DataType) -> Any:
-    """A nested value as lists and dicts, -0.0 as 0.0 in it; what is missing stays as it is."""
-    if pa.types.is_list(kind) and value is not None:
-        return [_with_one_zero(item, kind.value_type) for item in value]
-    if pa.types.is_struct(kind) and value is not None:
-        return {field.name: _with_one_zero(value.get(field.name), field.type) for field in kind}
-    return value + 0.0 if isinstance(value, float) else value
+def _with_one_zero(values: pa.Array) -> pa.Array:
+    """An array with 0.0 for every -0.0, however deep in lists and structs."""
+    if isinstance(values, pa.ListArray):
+        return pa.ListArray.from_arrays(
+            values.offsets, _with_one_zero(values.values), type=values.type, mask=values.is_null()
+        )
+    if isinstance(values, pa.StructArray):
+        fields = [_with_one_zero(values.field(index)) for index in range(values.type.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=list(values.type), mask=values.is_null())
+    return pc.call_function("add", [values, 0.0]) if pa.types.is_floating(values.type) else values
 
 
 def _to_series(asset: str, column: Column, values: pa.ChunkedArray) -> pd.Series:
@@ -163,17 +168,19 @@ def _to_series(asset: str, column: Column, values: pa.ChunkedArray) -> pd.Series
 
 
 def _with_nan(value: Any, kind: pa.DataType) -> Any:
-    """A missing number inside a struct is NaN again, as it is in a column of numbers."""
+    """A missing number inside a struct is NaN again, as in a column of numbers; one object, equal to itself."""
     if pa.types.is_list(kind) and value is not None:
         return [_with_nan(item, kind.value_type) for item in value]
     if pa.types.is_struct(kind) and value is not None:
         return {field.name: _with_nan(value[field.name], field.type) for field in kind}
-    return float("nan") if value is None and pa.types.is_floating(kind) else value
+    return math.nan if value is None and pa.types.is_floating(kind) else value
 
 
 def _bytes(column: Column, values: pa.Array) -> tuple[bytes, bytes]:
     missing = np.packbits(values.is_null().to_numpy(zero_copy_only=False)).tobytes()
-    if column.nested or pa.types.is_string(column.arrow):
+    if pa.types.is_string(column.arrow):
+        return missing, _json_of_words(values).encode()
+    if column.nested:
         text = json.dumps(values.to_pylist(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return missing, text.encode()
     if pa.types.is_boolean(column.arrow):
@@ -182,3 +189,11 @@ def _bytes(column: Column, values: pa.Array) -> tuple[bytes, bytes]:
         values = values.cast(pa.int32() if pa.types.is_date(column.arrow) else pa.int64())
     plain = values.fill_null(0).to_numpy(zero_copy_only=False)
     return missing, plain.astype(plain.dtype.newbyteorder("<")).tobytes()
+
+
+def _json_of_words(values: pa.Array) -> str:
+    """A JSON list; each word is written once, for the bars of a slot say a hundred symbols 25 000 times."""
+    encoded = values.dictionary_encode()
+    words = [*map(json.dumps, encoded.dictionary.to_pylist()), "null"]
+    places = encoded.indices.fill_null(len(words) - 1).to_pylist()
+    return f"[{','.join([words[place] for place in places])}]"

@@ -13,10 +13,19 @@ from pathlib import Path
 
 from quant_pipeline.errors import HistoryError
 from quant_pipeline.history.file_lock import locked
+from quant_pipeline.history.migration_copy import keep_journal
 
-SCHEMA_VERSION = 1
-MIGRATIONS: dict[int, str] = {}
-"""Version to the script that leads to it from the one before."""
+SCHEMA_VERSION = 2
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    2: (
+        "ALTER TABLE fills ADD COLUMN account TEXT",
+        # Fills of orders that are not ours were kept without a word on whose account they were made in.
+        "UPDATE fills SET account = (SELECT account FROM intents WHERE intents.order_ref = fills.order_ref)",
+    ),
+}
+"""Version to the statements that lead to it from the one before."""
+ADDED = {2: ("fills", "account")}
+"""Version to a column, as table and name, that a journal has from that version on and none has before."""
 
 OPEN_STATES = ("planned", "sending", "unknown", "working", "partly_filled")
 UNSETTLED_STATES = ("sending", "unknown")
@@ -101,6 +110,7 @@ FILL_COLUMNS: dict[str, str] = {
     "commission": "DOUBLE",
     "filled_at": "TIMESTAMP WITH TIME ZONE",
     "corrected_by": "VARCHAR",
+    "account": "VARCHAR",
 }
 
 JOURNAL_TABLES = {"intents": INTENT_COLUMNS, "events": EVENT_COLUMNS, "fills": FILL_COLUMNS}
@@ -157,7 +167,8 @@ CREATE TABLE fills (
     price REAL NOT NULL,
     commission REAL,                     -- in dollars; null until the broker reported it
     filled_at TEXT NOT NULL,
-    corrected_by TEXT                    -- exec_id of the execution that replaces this one
+    corrected_by TEXT,                   -- exec_id of the execution that replaces this one
+    account TEXT                         -- null where it was recorded before accounts were
 );
 CREATE INDEX fills_by_order ON fills (order_ref);
 """
@@ -180,13 +191,13 @@ def connect(path: Path, wait_seconds: float) -> sqlite3.Connection:
     """
     # Two processes that switch a new file to WAL at once get "database is locked" whatever the time-out.
     with locked(path.parent / "working" / "orders.lock", wait_seconds, f"The order journal {path} is being opened"):
-        _refuse_lost(path)
+        refuse_lost(path)
         connection = sqlite3.connect(path, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
         try:
             _refuse_newer_or_damaged(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            _bring_up_to_date(connection)
+            _bring_up_to_date(connection, path)
             _marker(path).touch()
         except BaseException:
             connection.close()
@@ -195,20 +206,31 @@ def connect(path: Path, wait_seconds: float) -> sqlite3.Connection:
 
 
 def upsert_fill(connection: sqlite3.Connection, fill: Mapping[str, object]) -> str | None:
-    """Add a fill or its commission; say what was new about it: ``"fill"``, ``"commission"`` or nothing."""
+    """Add a fill, or its commission or account; say what was new: ``"fill"``, one of those words, or nothing."""
     exec_id = str(fill["exec_id"])
-    known = connection.execute("SELECT commission FROM fills WHERE exec_id = ?", (exec_id,)).fetchone()
+    known = connection.execute("SELECT commission, account FROM fills WHERE exec_id = ?", (exec_id,)).fetchone()
     if known is not None:
-        if fill["commission"] is None or known[0] == fill["commission"]:
-            return None
-        connection.execute("UPDATE fills SET commission = ? WHERE exec_id = ?", (fill["commission"], exec_id))
-        return "commission"
+        return _complete_fill(connection, fill, *known)
     names = [name for name in FILL_COLUMNS if name != "corrected_by"]
     connection.execute(
         f"INSERT INTO fills ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", [fill[name] for name in names]
     )
     _settle_corrections(connection, exec_id)
     return "fill"
+
+
+def _complete_fill(
+    connection: sqlite3.Connection, fill: Mapping[str, object], commission: float | None, account: str | None
+) -> str | None:
+    """Commissions come later and may be put right; the account is missing in what an older layout kept."""
+    billed = fill["commission"] is not None and fill["commission"] != commission
+    if not billed and account is not None:
+        return None
+    connection.execute(
+        "UPDATE fills SET commission = coalesce(?, commission), account = coalesce(account, ?) WHERE exec_id = ?",
+        (fill["commission"], fill["account"], fill["exec_id"]),
+    )
+    return "commission" if billed else "account"
 
 
 def changes_since(connection: sqlite3.Connection, event_id: int) -> Changes:
@@ -244,13 +266,20 @@ def _settle_corrections(connection: sqlite3.Connection, exec_id: str) -> None:
         connection.execute("UPDATE fills SET corrected_by = ? WHERE exec_id = ?", (newest, version))
 
 
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     found = _version(connection)
     if found == SCHEMA_VERSION:
         return
-    steps = [MIGRATIONS[step] for step in range(found + 1, SCHEMA_VERSION + 1)] if found else [_CREATE]
-    script = ";\n".join(steps)
-    connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+    if found == 0:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{_CREATE}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+        return
+    keep_journal(connection, path, found)
+    connection.execute("BEGIN IMMEDIATE")
+    for version in range(found + 1, SCHEMA_VERSION + 1):
+        for statement in MIGRATIONS[version]:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
 
 
 def _refuse_newer_or_damaged(connection: sqlite3.Connection, path: Path) -> None:
@@ -266,9 +295,18 @@ def _refuse_newer_or_damaged(connection: sqlite3.Connection, path: Path) -> None
     fault = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if fault != "ok":
         raise sqlite3.DatabaseError(fault)
+    for step, (table, column) in ADDED.items():
+        there = any(name == column for _, name, *_ in connection.execute(f"PRAGMA table_info({table})"))
+        if version and there != (step <= version):
+            raise HistoryError(
+                f"The order journal {path} is half-migrated: it says layout version {version} but has "
+                f"{f'{table}.{column} already' if there else f'no {table}.{column}'}; restore a backup of it, nothing "
+                "was changed."
+            )
 
 
-def _refuse_lost(path: Path) -> None:
+def refuse_lost(path: Path) -> None:
+    """Raise ``HistoryError`` when there was a journal once and now there is none."""
     if not path.exists() and _marker(path).exists():
         raise HistoryError(
             f"The order journal {path} is gone; restore a backup of it, or take {_marker(path)} away to start a new "

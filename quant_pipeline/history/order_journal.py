@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -181,8 +181,8 @@ class OrderJournal:
                 _raise_fill(connection, order_ref, filled, average_price, moment)
             return self._existing(connection, order_ref)
 
-    def record_fills(self, fills: pd.DataFrame, *, at: dt.datetime | None = None) -> set[str]:
-        """Record executions (the frame of ``fills``) and return the ids that are new; each counts once.
+    def record_fills(self, fills: pd.DataFrame, *, account: str, at: dt.datetime | None = None) -> set[str]:
+        """Record an account's executions (the frame of ``fills``) and return the ids that are new; each counts once.
 
         A commission that comes later is added. IB numbers a correction of an execution in the last part of its id; the
         execution it corrects is kept and no longer counts. Orders of ours get their filled quantity and average price
@@ -192,7 +192,7 @@ class OrderJournal:
         new = set()
         with self._write() as connection:
             for fill in validate("fills", fills).to_dict("records"):
-                values = {str(name): _plain(value) for name, value in fill.items()}
+                values = {"account": account, **{str(name): _plain(value) for name, value in fill.items()}}
                 change = journal_tables.upsert_fill(connection, values)
                 if change is None:
                     continue
@@ -241,6 +241,11 @@ class OrderJournal:
         """The events after one, with the intents and fills they changed as they are now; one consistent reading."""
         with self._read() as connection:
             return journal_tables.changes_since(connection, event_id)
+
+    def copy_to(self, target: Path) -> None:
+        """Make ``target`` a journal of its own with all that is journaled now; writers are not held up."""
+        with self._read() as connection, closing(sqlite3.connect(target)) as copy:
+            connection.backup(copy)
 
     def close(self) -> None:
         """Let go of the file; the next call opens it again."""

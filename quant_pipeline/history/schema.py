@@ -1,8 +1,8 @@
 """The tables and views of the history, derived from the frames.
 
-What exists in the file, what it is called and what its comments say belong here, with the version of all that and the
-steps from an older version. Reading and writing rows is for ``store`` and ``bars``. ``working_file`` calls this when it
-opens a file.
+What exists in the file and what it is called belong here, with the version of all that and the steps from an older
+version; what its comments say is in ``schema_comments``. Reading and writing rows is for ``store`` and ``bars``.
+``working_file`` calls this when it opens a file.
 
 The tables of the assets stand in the file's main schema on purpose: the published file is called ``history.duckdb``,
 DuckDB names a database after its file, and so ``history.scores`` is the table of that name. A schema called
@@ -12,16 +12,30 @@ DuckDB names a database after its file, and so ``history.scores`` is the table o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
 from quant_pipeline.frames import FRAMES
 from quant_pipeline.history.columns import columns_of
 from quant_pipeline.history.journal_tables import JOURNAL_TABLES
-from quant_pipeline.history.schema_version import SCHEMA_VERSION, tables_of, version_of
+from quant_pipeline.history.migration_copy import keep_history
+from quant_pipeline.history.schema_comments import COMMENTS
+from quant_pipeline.history.schema_version import SCHEMA_VERSION, refuse_half_migrated, tables_of, version_of
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {}
-"""Version to the statements that lead to it from the one before."""
+_PRUNED = "CREATE TABLE lineage.pruned (materialization_id BIGINT, pruned_at TIMESTAMP WITH TIME ZONE, reason VARCHAR)"
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    2: (
+        "CREATE SCHEMA IF NOT EXISTS metrics",
+        _PRUNED,
+        "ALTER TABLE journal.fills ADD COLUMN account VARCHAR",
+        # As the journal's own migration has it: fills of orders that are not ours stay without an account.
+        "UPDATE journal.fills SET account = intents.account FROM journal.intents "
+        "WHERE fills.order_ref = intents.order_ref",
+        "ALTER TABLE main.bars_frames ADD COLUMN settled_hash VARCHAR",
+    ),
+}
+"""Version to the statements that lead to it from the one before; a new file is made as they would leave it."""
 
 MATERIALIZATION_ID = "materialization_id"
 ORDER_COLUMN = "row_number"
@@ -47,6 +61,7 @@ _LINEAGE = (
     "CREATE SCHEMA lineage",
     "CREATE SCHEMA current",
     "CREATE SCHEMA journal",
+    "CREATE SCHEMA metrics",
     "CREATE SEQUENCE lineage.materialization_ids",
     "CREATE TABLE lineage.schema_version (version INTEGER, since TIMESTAMP WITH TIME ZONE DEFAULT now())",
     """CREATE TABLE lineage.materializations (
@@ -55,11 +70,13 @@ _LINEAGE = (
         started_at TIMESTAMP WITH TIME ZONE NOT NULL, finished_at TIMESTAMP WITH TIME ZONE NOT NULL)""",
     "CREATE TABLE lineage.inputs (materialization_id BIGINT NOT NULL, input_materialization_id BIGINT NOT NULL)",
     "CREATE TABLE lineage.settings (settings_hash VARCHAR NOT NULL, parameters JSON NOT NULL)",
+    _PRUNED,
     """CREATE VIEW lineage.latest AS
         SELECT asset, slot, max(id) AS materialization_id FROM lineage.materializations GROUP BY asset, slot""",
     """CREATE TABLE main.bars_frames (
         materialization_id BIGINT NOT NULL, source VARCHAR NOT NULL, symbol VARCHAR NOT NULL, place INTEGER NOT NULL,
-        first_date DATE NOT NULL, last_date DATE NOT NULL, live_from DATE, rows INTEGER NOT NULL)""",
+        first_date DATE NOT NULL, last_date DATE NOT NULL, live_from DATE, rows INTEGER NOT NULL,
+        settled_hash VARCHAR)""",
 )
 _NEWEST_BARS = "SELECT source, symbol, date, max(materialization_id) AS materialization_id FROM main.bars GROUP BY ALL"
 _BARS_AS_OF = """CREATE OR REPLACE MACRO main.bars_as_of(as_of_slot) AS TABLE
@@ -75,36 +92,25 @@ _BARS_AS_OF = """CREATE OR REPLACE MACRO main.bars_as_of(as_of_slot) AS TABLE
         GROUP BY source, symbol, date)
     SELECT bars.* EXCLUDE (live, gone) FROM main.bars JOIN newest USING (source, symbol, date, materialization_id)
     WHERE NOT gone ORDER BY place, date"""
-_COMMENTS = {
-    "TABLE lineage.schema_version": "Versions of this file's layout and since when; the highest holds",
-    "TABLE lineage.materializations": "One row a version of a frame: what made it, when, and the hash of its data",
-    "COLUMN lineage.materializations.id": "Rises with every frame stored",
-    "COLUMN lineage.materializations.slot": "Start of the slot in exchange time",
-    "COLUMN lineage.materializations.run_id": "The Dagster run that made it",
-    "COLUMN lineage.materializations.settings_hash": "The settings that decided: lineage.settings",
-    "COLUMN lineage.materializations.data_hash": "Hash of the frame: equal hashes, equal frames",
-    "COLUMN lineage.materializations.rows": "Rows of the frame",
-    "TABLE lineage.inputs": "Which materializations a materialization was made from",
-    "TABLE lineage.settings": "The parameters behind a settings_hash",
-    "VIEW lineage.latest": "The newest materialization of each asset and slot",
-    "TABLE journal.intents": "One row an order we meant to send, and what became of it; copied from orders.sqlite",
-    "TABLE journal.events": "Everything that happened to orders, oldest first; copied from orders.sqlite",
-    "TABLE journal.fills": "One row an execution; copied from orders.sqlite",
-    "TABLE main.bars_frames": "Which dates of which symbols a bars frame spans, in what order",
-}
 
 
 def ensure(connection: DuckDBPyConnection) -> bool:
-    """Bring the open file to the present layout, whole or not at all; say whether it was empty before."""
+    """Bring the open file to the present layout, whole or not at all; say whether it was empty before.
+
+    A copy of a file of an older version is kept beside it (``migration_copy``). Raises ``HistoryError`` for a file that
+    is between two versions.
+    """
+    new = not tables_of(connection)
+    if not new:
+        path = _path_of(connection)
+        refuse_half_migrated(connection, path)
+        keep_history(connection, path, version_of(connection))
     connection.execute("BEGIN")
     try:
-        new = not tables_of(connection)
         if new:
             _create(connection)
-        for version in range(version_of(connection) + 1, SCHEMA_VERSION + 1):
-            for statement in MIGRATIONS[version]:
-                connection.execute(statement)
-            connection.execute("INSERT INTO lineage.schema_version (version) VALUES (?)", [version])
+        else:
+            _migrate(connection)
         _follow_frames(connection)
         connection.execute("COMMIT")
     except BaseException:
@@ -124,9 +130,27 @@ def _create(connection: DuckDBPyConnection) -> None:
         connection.execute(statement)
     for table, columns in JOURNAL_TABLES.items():
         connection.execute(f"CREATE TABLE journal.{table} ({_declared(columns.items())})")
-    for target, comment in _COMMENTS.items():
-        _comment(connection, target, comment)
-    connection.execute("INSERT INTO lineage.schema_version (version) VALUES (?)", [SCHEMA_VERSION])
+    _note_version(connection, SCHEMA_VERSION)
+
+
+def _migrate(connection: DuckDBPyConnection) -> None:
+    for version in range(version_of(connection) + 1, SCHEMA_VERSION + 1):
+        for statement in MIGRATIONS[version]:
+            connection.execute(statement)
+        _note_version(connection, version)
+
+
+def _note_version(connection: DuckDBPyConnection, version: int) -> None:
+    connection.execute("INSERT INTO lineage.schema_version (version) VALUES (?)", [version])
+    if version == SCHEMA_VERSION:
+        for target, comment in COMMENTS.items():
+            _comment(connection, target, comment)
+
+
+def _path_of(connection: DuckDBPyConnection) -> Path:
+    row = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()").fetchone()
+    assert row is not None
+    return Path(row[0])
 
 
 def _follow_frames(connection: DuckDBPyConnection) -> None:

@@ -23,10 +23,14 @@ from quant_pipeline.errors import HistoryError
 from quant_pipeline.frames import validate
 from quant_pipeline.history import bars, mirror
 from quant_pipeline.history.columns import columns_of, data_hash, table_hash, to_arrow, to_frame
+from quant_pipeline.history.compaction import Compaction, compact, unused_pct
+from quant_pipeline.history.metrics_tables import BuiltRelation, copy_to, take_over
 from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.publish import publish
+from quant_pipeline.history.retention import Pruned, orders_decided_by, prune, refuse_pruned
 from quant_pipeline.history.schema import BARS, ORDER_COLUMN
 from quant_pipeline.history.working_file import WAIT_SECONDS, WorkingFile
+from quant_pipeline.settings import RetentionSettings
 
 __all__ = ["History", "Materialization", "data_hash"]
 
@@ -63,6 +67,7 @@ class History:
         self.home = home
         self.published = home / "history.duckdb"
         self._file = WorkingFile(home, wait_seconds=wait_seconds)
+        self.working = self._file.path
 
     def append(
         self,
@@ -109,7 +114,6 @@ class History:
                 id=identity, finished_at=_whole_microseconds(dt.datetime.now(dt.UTC)), **made
             )
             _insert_lineage(connection, materialization, inputs)
-        self._file.shorten_log()
         return materialization
 
     def latest(self, asset: str, slot: str, *, run_id: str | None = None) -> Materialization | None:
@@ -155,6 +159,10 @@ class History:
         with self._file.transaction() as connection:
             row = connection.execute("SELECT count(*) FROM lineage.materializations").fetchone()
         return row[0] if row else 0
+
+    def recorded_anything(self) -> bool:
+        """Whether there is a history at all, asked without making one."""
+        return any(path.exists() for path in (self.working, self._file.log, self.published)) and self.count() > 0
 
     def kept_bars(self, source: str, slot: str) -> pd.DataFrame:
         """The newest bar of every symbol and date that ``source`` had given up to and including ``slot``."""
@@ -210,6 +218,34 @@ class History:
         with self._file.transaction() as connection:
             return mirror.follow(connection, journal)
 
+    def copy_to(self, target: Path) -> None:
+        """Make ``target`` a copy of the history as it is now, for the caller alone; nobody is held up meanwhile."""
+        copy_to(self._file, target)
+
+    def take_over_metrics(self, built: Sequence[BuiltRelation]) -> None:
+        """Replace the tables and views ``metrics.*`` by what dbt built, all of them or none."""
+        with self._file.transaction() as connection:
+            take_over(connection, built)
+
+    def prune(self, keep_sessions: int, journal: OrderJournal) -> Pruned:
+        """Give up the large frames of all but the last sessions; see ``retention``. Orders' chains always stay."""
+        with self._file.transaction() as connection:
+            sent = orders_decided_by(connection)
+            mirror.follow(connection, journal)
+            return prune(connection, keep_sessions, dt.datetime.now(dt.UTC), sent)
+
+    def compact(self) -> Compaction:
+        """Write the working file anew, without the room that was given up; see ``compaction``."""
+        return compact(self._file)
+
+    def prune_and_compact(
+        self, settings: RetentionSettings, journal: OrderJournal
+    ) -> tuple[Pruned | None, Compaction | None]:
+        """What the settings ask for at the end of a day; None for what was not due."""
+        pruned = self.prune(settings.keep_sessions, journal) if settings.keep_sessions else None
+        due = unused_pct(self._file) > settings.compact_above_pct
+        return pruned, self.compact() if due else None
+
     def publish(self) -> Path:
         """Put a copy of the history where people read it, by atomic rename, and return its path."""
         return publish(self._file, self.published)
@@ -242,6 +278,7 @@ def _read_rows(connection: DuckDBPyConnection, materialization: Materialization)
             [materialization.id],
         ).to_arrow_table()
     if table.num_rows != materialization.rows:
+        refuse_pruned(connection, materialization.id, materialization.asset, materialization.slot)
         raise HistoryError(
             f"The history holds {table.num_rows} of the {materialization.rows} rows of {materialization.asset} "
             f"{materialization.slot} (materialization {materialization.id}); restore a backup."
@@ -272,9 +309,11 @@ def _insert_lineage(connection: DuckDBPyConnection, made: Materialization, input
 def _refuse_unknown(connection: DuckDBPyConnection, inputs: Sequence[int]) -> None:
     if not inputs:
         return
+    # The least of them given as a value lets DuckDB leave nearly the whole table unread.
     row = connection.execute(
-        "SELECT list(id) FROM unnest(?::BIGINT[]) AS asked(id) ANTI JOIN lineage.materializations USING (id)",
-        [list(inputs)],
+        "SELECT list(id) FROM unnest($asked::BIGINT[]) AS asked(id) "
+        "ANTI JOIN (SELECT id FROM lineage.materializations WHERE id >= $least) AS recorded USING (id)",
+        {"asked": list(inputs), "least": min(inputs)},
     ).fetchone()
     if row and row[0]:
         raise HistoryError(f"The inputs {row[0]} are not in the history; record them before what is made from them.")

@@ -22,18 +22,27 @@ from duckdb import DuckDBPyConnection
 
 from quant_pipeline.errors import HistoryError
 from quant_pipeline.history.file_lock import POLL_SECONDS, locked
-from quant_pipeline.history.schema_version import SCHEMA_VERSION, refuse_foreign, tables_of, version_of
+from quant_pipeline.history.schema_version import (
+    SCHEMA_VERSION,
+    refuse_foreign,
+    refuse_half_migrated,
+    tables_of,
+    version_of,
+)
 
 CATALOG = "history"
 # What DuckDB makes of a Ctrl-C during a query, which must not pass for an error that is worth another try.
 INTERRUPTED = "Query interrupted"
 WAIT_SECONDS = 20.0
-# Every opening reads the log again, at up to 15 ms for 100 kB; a checkpoint costs about 30 ms. So a slot is quickest.
-LONG_LOG_BYTES = 32 * 1024
-# A slot adds a hundred rows to each table. Small blocks and row groups keep small what a checkpoint writes anew, and
-# with it the space given up in between: a slot takes 86 kB, and 160 kB with four times larger row groups.
-ROW_GROUP = "ROW_GROUP_SIZE 2048"
-NEW_FILE = f"BLOCK_SIZE 16384, STORAGE_VERSION 'v1.5.0', {ROW_GROUP}"
+# Every opening reads the log again, at about 10 ms for 100 kB. A slot writes 240 kB, and publishing moves it into the
+# file after each; a checkpoint in between takes as long as what it spares the later openings, and one append bears it.
+LONG_LOG_BYTES = 512 * 1024
+# A checkpoint reads and writes what is known of every row group of the tables it changes, and compresses the last one
+# anew: larger ones keep it quick in a file of a year, smaller ones in a new file. A column of 8192 numbers takes 60 kB,
+# so two share a block of 128 kB; blocks of less than 32 kB would rule out the packing of integers. With these a year
+# takes 94 kB a slot, with 64 kB 103, with 2048 rows in 16 kB 115.
+ROW_GROUP = "ROW_GROUP_SIZE 8192"
+NEW_FILE = f"BLOCK_SIZE 131072, STORAGE_VERSION 'v1.5.0', {ROW_GROUP}"
 
 _MISFORTUNES = (
     duckdb.IOException,
@@ -75,8 +84,10 @@ class WorkingFile:
         Raises ``HistoryError`` when the file cannot be had in time, is missing, damaged, newer than this version, or
         cannot be written.
         """
-        with self.turn(), self._attached(self._prepare) as connection, _transaction(connection):
-            yield connection
+        with self.turn(), self._attached(self._prepare) as connection:
+            with _transaction(connection):
+                yield connection
+            self._shorten_log(connection)
 
     @contextmanager
     def reading(self) -> Iterator[DuckDBPyConnection]:
@@ -111,11 +122,32 @@ class WorkingFile:
         with self.turn():
             os.close(descriptor)
 
-    def shorten_log(self) -> None:
+    def replace_unless_written(self, written_anew: Path) -> bool:
+        """Put a file made from the last ``checkpoint`` in the place of this one, unless something was recorded since.
+
+        Call it within the same ``checkpoints``; returns whether it was done.
+        """
+        with self.turn():
+            # Opening it makes sure that no other program has it open; what is recorded stands in the log.
+            with self._attached(self._prepare):
+                pass
+            if _size(self.log):
+                return False
+            self.log.unlink(missing_ok=True)
+            written_anew.replace(self.path)
+            _sync(self.path.parent)
+        return True
+
+    def _shorten_log(self, connection: DuckDBPyConnection) -> None:
         """Checkpoint when the log has become so long that reading it would slow every opening down."""
-        if _size(self.log) > LONG_LOG_BYTES:
-            with suppress(HistoryError), locked(self._checkpoints, 0.0, "The history is being published"):
-                self.release(self.checkpoint())
+        if _size(self.log) <= LONG_LOG_BYTES:
+            return
+        # Not while it is published; and what cannot be moved for want of space stays safe in the log.
+        with suppress(HistoryError), locked(self._checkpoints, 0.0, "The history is being published"):
+            try:
+                connection.execute(f"CHECKPOINT {CATALOG}")
+            except _MISFORTUNES:
+                self._drop_engine()
 
     @contextmanager
     def _attached(self, prepare: Callable[[DuckDBPyConnection], None]) -> Iterator[DuckDBPyConnection]:
@@ -176,6 +208,8 @@ class WorkingFile:
             self._engine = duckdb.connect(":memory:")
             self._engine.execute("PRAGMA disable_checkpoint_on_shutdown")
             self._engine.execute("SET checkpoint_threshold = '1TB'")
+            # The work is small: a second thread costs more than it does, threefold on a machine with two cores.
+            self._engine.execute("SET threads = 1")
             self._engine_process = os.getpid()
         return self._engine
 
@@ -188,9 +222,9 @@ class WorkingFile:
     def _prepare(self, connection: DuckDBPyConnection) -> None:
         from quant_pipeline.history import schema  # it takes seconds to load, which a reader need not wait for
 
-        refuse_foreign(connection, self.path)
         inode = self.path.stat().st_ino
-        if self._prepared != inode:
+        if self._prepared != inode or version_of(connection) != SCHEMA_VERSION:
+            refuse_foreign(connection, self.path)
             if schema.ensure(connection):
                 # The layout is hundreds of statements, which every opening would read from the log again.
                 connection.execute(f"CHECKPOINT {CATALOG}")
@@ -202,6 +236,8 @@ class WorkingFile:
             raise HistoryError("Nothing is recorded yet; start with quant-pipeline run.")
         if version_of(connection) < SCHEMA_VERSION:
             self._prepare(connection)
+        else:
+            refuse_half_migrated(connection, self.path)
 
     def _refuse_lost_file(self) -> None:
         if _size(self.path):
@@ -227,6 +263,14 @@ def _transaction(connection: DuckDBPyConnection) -> Iterator[None]:
         if isinstance(error, RuntimeError) and str(error) == INTERRUPTED:
             raise KeyboardInterrupt from error
         raise
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _size(path: Path) -> int:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from quant_pipeline.errors import QuantPipelineError, UsageError
+from quant_pipeline.home import DEFAULT_HOME
 from quant_pipeline.paper_gateway.options import GatewayOptions
 from quant_pipeline.paper_gateway.serve import serve
-from quant_pipeline.settings import DEFAULT_HOME
 
 
 def main() -> int:

@@ -22,8 +22,7 @@ from pathlib import Path
 
 from quant_pipeline.errors import BrokerError, UsageError
 from quant_pipeline.paper_gateway.gateway_clock import exchange_time
-from quant_pipeline.paper_gateway.options import GatewayOptions, build_market
-from quant_pipeline.paper_gateway.serve import GatewayNote, fingerprint
+from quant_pipeline.paper_gateway.gateway_note import GatewayNote, fingerprint
 from quant_pipeline.settings import Settings
 
 HOST = "127.0.0.1"
@@ -91,6 +90,8 @@ def ensure_running(
             if bars is None:
                 bars, minute_bars = _bars_of(note)
             else:
+                from quant_pipeline.paper_gateway.options import GatewayOptions, build_market  # loads a market
+
                 # What cannot be played must not cost the market that is being played.
                 build_market(GatewayOptions(home=home, bars=bars, minute_bars=minute_bars))
             _stop(note)

@@ -26,11 +26,20 @@ DECIMALS = 9
 
 @dataclass(frozen=True)
 class ClusterValue:
-    """Dollars in one cluster, in how many commitments, and how many of those count because their bars are unknown."""
+    """Dollars in one cluster with one more order, and the symbols of what is committed in it.
+
+    ``members`` has a symbol for each commitment, so that one which is held and on order is there twice; ``unknown`` is
+    how many count, the order among them, because their bars are unknown.
+    """
 
     value: float
-    stocks: int
+    members: tuple[str, ...]
     unknown: int
+
+    @property
+    def stocks(self) -> int:
+        """How many commitments it has, the order included."""
+        return len(self.members) + 1
 
 
 @dataclass(frozen=True)
@@ -65,22 +74,24 @@ class CorrelationClusters:
         self._threshold = correlation
         self._bars = returns + 1
         self._known = {symbol: column for symbol, column in closes.columns.items() if self._tells(column)}
+        self._symbols: list[str] = []
         self._columns: list[int] = []
         self._signs: list[int] = []
         self._values: list[float] = []
         self._clusters: list[int] = []
-        self._unknown: list[float] = []
+        self._unknown: list[tuple[str, float]] = []
         self._answered: tuple[object, set[int]] = (None, set())
 
     def commit(self, symbol: str, sign: int, value: float) -> None:
         """Count a position, a working entry or an approved order from now on."""
         column = self._known.get(symbol)
         if column is None:
-            self._unknown.append(value)
+            self._unknown.append((symbol, value))
             return
         joined = self._joined(column, sign)
         cluster = len(self._clusters)
         self._clusters = [cluster if each in joined else each for each in self._clusters]
+        self._symbols.append(symbol)
         self._columns.append(column)
         self._signs.append(sign)
         self._values.append(value)
@@ -90,17 +101,18 @@ class CorrelationClusters:
         """The largest cluster that one more order of this value would count in."""
         column = self._known.get(symbol)
         if column is None:
-            known = max((self._size({cluster}) for cluster in set(self._clusters)), default=(0.0, 0))
+            sizes = (self._size({cluster}) for cluster in sorted(set(self._clusters)))
+            known, members = max(sizes, key=lambda size: (size[0], len(size[1])), default=(0.0, ()))
         else:
-            known = self._size(self._joined(column, sign))
-        unknown = len(self._unknown) + (column is None)
-        stocks = known[1] + len(self._unknown) + 1
-        return ClusterValue(known[0] + sum(self._unknown) + value, stocks, unknown)
+            known, members = self._size(self._joined(column, sign))
+        everywhere = tuple(name for name, _ in self._unknown)
+        counted = known + sum(dollars for _, dollars in self._unknown) + value
+        return ClusterValue(counted, members + everywhere, len(everywhere) + (column is None))
 
-    def _size(self, clusters: set[int]) -> tuple[float, int]:
-        """Dollars and commitments in some clusters together."""
-        values = [value for value, cluster in zip(self._values, self._clusters, strict=True) if cluster in clusters]
-        return sum(values), len(values)
+    def _size(self, clusters: set[int]) -> tuple[float, tuple[str, ...]]:
+        """Dollars and symbols of the commitments in some clusters together."""
+        places = [place for place, cluster in enumerate(self._clusters) if cluster in clusters]
+        return sum(self._values[place] for place in places), tuple(self._symbols[place] for place in places)
 
     def _tells(self, column: int) -> bool:
         """Whether the bars of a column are enough to tell how it moves."""
@@ -126,9 +138,9 @@ class CorrelationClusters:
         logs, present = self._closes.logs, self._present
         rows = np.flatnonzero(present[:, column])[-self._bars :]
         # Where the other has all the latest bars of this one, these are the latest in common: nearly everywhere.
-        at_once = present[np.ix_(rows, others)].all(axis=0)
+        at_once = present[rows[:, None], others].all(axis=0)
         found = np.full(len(others), np.nan)
-        found[at_once] = _correlation(logs[rows, column], logs[np.ix_(rows, others[at_once])])
+        found[at_once] = _correlation(logs[rows, column], logs[rows[:, None], others[at_once]])
         for place in np.flatnonzero(~at_once):
             common = np.flatnonzero(present[:, column] & present[:, others[place]])[-self._bars :]
             if len(common) == self._bars:

@@ -1,20 +1,26 @@
 """How much of each score to trade, and the limits no order may break.
 
-Sizing and the limits belong here; what is already committed comes from ``book`` and what moves together from
-``correlation_clusters``. Orders are offered best first and each one sees what was approved before it. Whether a stock
-can be borrowed is for the sender to find out.
+Sizing and the limits belong here; what is already committed comes from ``book``, what moves together from
+``correlation_clusters``, and how a figure is held against its limit from ``risk_limits``. Orders are offered best first
+and each one sees what was approved before it. Whether a stock can be borrowed is for the sender to find out.
 
 **A refusal** names the first limit that bound, the figure and the limit. They are asked in this order: what forbids
 every order (an account or a book that is not known, no capital, the daily loss); an offer that is no trade; the symbol
 and the number of positions; the size, which is what ``max_risk_per_trade_pct`` and ``max_position_pct`` allow, so that
 these bind where they do not reach for one share; its least value; then what the whole book would come to: total risk,
 utilisation, gross and net exposure, cluster. Unknown is not empty: a figure that is missing refuses, it never passes.
+
+**The limits** of a row are every limit in force in this order, each with its figure as it would be with the order,
+approved or refused. What a refusal names is the first of them whose figure is beyond what is allowed, or not known. The
+figures that need a size are not known for an account, a book or an offer that cannot be counted with; an order too
+small for one share is judged as one share. ``allowed`` of the two that make the size is what they allow of the capital
+sizing goes by, in percent of all of it; of the net exposure it is what it was before, for an order that brings it down.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,23 +29,27 @@ import pandas as pd
 from quant_pipeline.quant.book import Book, PortfolioPosition, read_book
 from quant_pipeline.quant.correlation_clusters import CorrelationClusters, DailyCloses
 from quant_pipeline.quant.portfolio_metrics import PortfolioMetrics, one_account
+from quant_pipeline.quant.risk_limits import DOLLARS, DUST, PERCENT, POSITIONS, Judgement, not_judged, of_capital
 from quant_pipeline.settings import RiskSettings
 
 __all__ = ["PortfolioMetrics", "PortfolioPosition", "PortfolioRiskManager"]
 
-DUST = 1e-6
-"""Floating-point dust: a figure within this many dollars of a limit is at the limit."""
+A_HAIR = 1e-9
+"""A quotient of dollars by a price that is less than this below a whole number of shares is that number."""
 
 SMALLEST_PRICE = 0.0001
 """The smallest price step there is; what costs less is not a price."""
 
 SIGNS = {"LONG": 1, "SHORT": -1}
 
+NAMED_MEMBERS = 5
+"""So many of the stocks of a cluster are named in a refusal."""
+
 _TEXTS = ("symbol", "direction")
 _NUMBERS = ("total_score", "entry_price", "stop_price", "target_price")
 _COLUMNS = [
     "symbol", "direction", "quantity", "entry_price", "stop_price", "target_price", "risk_amount", "position_value",
-    "approved", "reason", "order_ref",
+    "approved", "reason", "order_ref", "limits",
 ]  # fmt: skip
 
 
@@ -93,7 +103,8 @@ class PortfolioRiskManager:
             short=book.short_value,
             symbols=set(book.symbols),
             busy=set(book.busy),
-            halt=_halt(self.settings, state, book),
+            fault=_fault(state, book),
+            day=tuple(_day(self.settings, state)),
             clusters=self._clusters(book, bars, [offer.symbol for offer in offers]),
         )
         rows = [offering.decide(offer, slot_key) for offer in offers]
@@ -111,44 +122,27 @@ class PortfolioRiskManager:
         return clusters
 
 
-def _halt(limits: RiskSettings, account: Mapping[Any, Any], book: Book) -> str | None:
-    """Why no order at all may be approved, or None."""
+def _fault(account: Mapping[Any, Any], book: Book) -> str | None:
+    """What of the account or the book cannot be counted with, so that nothing may be approved, or None."""
     for name in ("capital", "deployed", "available"):
         if not (math.isfinite(account[name]) and account[name] >= 0.0):
             return f"account: {name} is {account[name]:,.2f}, which is no figure to count with"
-    capital = float(account["capital"])
-    if capital == 0.0:
+    if account["capital"] == 0.0:
         return "account: there is no capital to trade with"
-    if book.unknown is not None:
-        return book.unknown
-    if limits.max_daily_loss_pct is None:
-        return None
-    if not math.isfinite(account["daily_pnl"]):
-        return "max_daily_loss_pct: the day's profit and loss is not known, so that its limit cannot be checked"
-    loss = _Figure("max_daily_loss_pct", -float(account["daily_pnl"]), limits.max_daily_loss_pct)
-    return loss.refusal(capital, "were lost today")
+    return book.unknown
 
 
-@dataclass(frozen=True)
-class _Figure:
-    """Dollars beside the limit they are held against, in percent of capital, less a reserve in percent."""
-
-    limit: str
-    amount: float
-    allowed_pct: float
-    reserve_pct: float = 0.0
-
-    def refusal(self, capital: float, what: str) -> str | None:
-        """The figure and the limit in words when it is above, or None; ``what`` says of the dollars what they are."""
-        allowed = (self.allowed_pct - self.reserve_pct) / 100.0 * capital
-        if self.amount <= allowed + DUST:
-            return None
-        share = 100.0 * self.amount / capital
-        kept = f" less {self.reserve_pct:g} % kept in reserve" if self.reserve_pct else ""
-        return (
-            f"{self.limit}: ${self.amount:,.2f} ({share:.2f} % of capital) {what}, "
-            f"the limit is {self.allowed_pct:g} %{kept} (${max(allowed, 0.0):,.2f})"
-        )
+def _day(limits: RiskSettings, account: Mapping[Any, Any]) -> Iterator[Judgement]:
+    """The limit on the day's loss, the same for every offer; nothing while it is off."""
+    limit, most = "max_daily_loss_pct", limits.max_daily_loss_pct
+    if most is None:
+        return
+    capital, result = float(account["capital"]), float(account["daily_pnl"])
+    if math.isfinite(result) and 0.0 < capital < math.inf:
+        yield of_capital(limit, -result, most, capital, "were lost today")
+    else:
+        said = f"{limit}: the day's profit and loss is not known, so that its limit cannot be checked"
+        yield Judgement(limit, math.nan, most, PERCENT, said)
 
 
 @dataclass(frozen=True)
@@ -196,7 +190,8 @@ class _Offer:
 class _Pass:
     """One pass over the offers: what is committed so far, in dollars, and the rules for one more order.
 
-    ``halt`` is the reason that forbids every order, if there is one; ``clusters`` is None while their limit is off.
+    ``fault`` is what cannot be counted with, if anything; ``day`` the judgement of the day that all orders share;
+    ``clusters`` is None while their limit is off.
     """
 
     settings: RiskSettings
@@ -208,18 +203,19 @@ class _Pass:
     short: float
     symbols: set[str]
     busy: set[str]
-    halt: str | None
+    fault: str | None
+    day: tuple[Judgement, ...]
     clusters: CorrelationClusters | None
 
     def decide(self, offer: _Offer, slot_key: str) -> dict[str, object]:
-        quantity, value, risk = 0, 0.0, 0.0
-        reason = self.halt or offer.fault or self._taken(offer)
-        if reason is None:
-            shares = self._shares(offer)
-            reason = self._too_small(offer, shares) or self._too_much(offer, shares)
-            if reason is None:
-                quantity, value, risk = shares, shares * offer.entry, shares * offer.risk_a_share
-                self._commit(offer, value, risk)
+        unsound = self.fault or offer.fault
+        shares = 0 if unsound else self._shares(offer)
+        judged = (*self._taken(offer), *(not_judged(self.settings) if unsound else self._judged(offer, shares)))
+        reason = self.fault or _refusal(self.day) or offer.fault or _refusal(judged)
+        quantity = shares if reason is None else 0
+        value, risk = (quantity * each if quantity else 0.0 for each in (offer.entry, offer.risk_a_share))
+        if quantity:
+            self._commit(offer, value, risk)
         return {
             "symbol": offer.symbol,
             "direction": offer.direction,
@@ -232,6 +228,7 @@ class _Pass:
             "approved": reason is None,
             "reason": reason,
             "order_ref": f"{slot_key}:{offer.symbol}:entry",
+            "limits": [each.record() for each in (*self.day, *judged)],
         }
 
     def _commit(self, offer: _Offer, value: float, risk: float) -> None:
@@ -245,81 +242,102 @@ class _Pass:
         if self.clusters is not None:
             self.clusters.commit(offer.symbol, offer.sign, value)
 
-    def _taken(self, offer: _Offer) -> str | None:
+    def _taken(self, offer: _Offer) -> Iterator[Judgement]:
         """Whether the symbol, or the last place for a position, is taken."""
-        if offer.symbol in self.busy:
-            return f"allow_duplicate_symbols: {offer.symbol} is already held or on order"
-        if len(self.symbols) >= self.settings.max_positions:
-            return f"max_positions: {len(self.symbols)} of {self.settings.max_positions} positions are taken"
-        return None
+        busy, taken, places = offer.symbol in self.busy, len(self.symbols), self.settings.max_positions
+        twice = f"allow_duplicate_symbols: {offer.symbol} is already held or on order" if busy else None
+        yield Judgement("allow_duplicate_symbols", 2.0 if busy else 1.0, 1.0, POSITIONS, twice)
+        after = taken + (offer.symbol not in self.symbols)
+        full = f"max_positions: {taken} of {places} positions are taken" if after > places else None
+        yield Judgement("max_positions", float(after), float(places), POSITIONS, full)
+
+    def _judged(self, offer: _Offer, shares: int) -> Iterator[Judgement]:
+        """What the limits that need a size say of it; where it is nothing, of one share."""
+        value, risk = max(shares, 1) * offer.entry, max(shares, 1) * offer.risk_a_share
+        yield from self._sized(offer, value, risk)
+        yield from self._whole_book(value, risk)
+        yield self._one_sided(offer, value)
+        most = self.settings.max_cluster_pct
+        if self.clusters is not None and most is not None:
+            yield self._alike(self.clusters, offer, value, most)
 
     def _shares(self, offer: _Offer) -> int:
         """The sizing formula: as many shares as the risk of one trade and the value of one symbol allow."""
         by_risk = self.settings.max_risk_per_trade_pct / 100.0 * self._base / offer.risk_a_share
         by_value = self.settings.max_position_pct / 100.0 * self._base / offer.entry
-        # A quotient a hair below a whole number is that number.
-        return math.floor(min(by_risk, by_value) + 1e-9)
+        return math.floor(min(by_risk, by_value) + A_HAIR)
 
-    def _too_small(self, offer: _Offer, shares: int) -> str | None:
-        """Which of the two sizing limits does not reach for a share, or that the position is not worth having."""
-        if shares == 0:
-            by_value, by_risk = self.settings.max_position_pct, self.settings.max_risk_per_trade_pct
-            base = f"{self.settings.sizing_capital} capital"
-            symbol, trade = (pct / 100.0 * self._base for pct in (by_value, by_risk))
-            if symbol < offer.entry - DUST:
-                return (
-                    f"max_position_pct: one share at ${offer.entry:,.2f} ({self._percent(offer.entry)}) is more than "
-                    f"{by_value:g} % of the {base} (${symbol:,.2f})"
-                )
-            return (
-                f"max_risk_per_trade_pct: one share risks ${offer.risk_a_share:,.2f} "
-                f"({self._percent(offer.risk_a_share)}), more than {by_risk:g} % of the {base} (${trade:,.2f})"
-            )
-        value, least = shares * offer.entry, self.settings.min_position_value
+    def _sized(self, offer: _Offer, value: float, risk: float) -> Iterator[Judgement]:
+        """Whether the two limits that make the size reach for a share, and whether the position is worth having."""
+        limits, entry, at_stop = self.settings, offer.entry, offer.risk_a_share
+        costs = f"one share at ${entry:,.2f} ({self._percent(entry)}) is more than"
+        yield self._a_share("max_position_pct", limits.max_position_pct, entry, value, costs)
+        risks = f"one share risks ${at_stop:,.2f} ({self._percent(at_stop)}), more than"
+        yield self._a_share("max_risk_per_trade_pct", limits.max_risk_per_trade_pct, at_stop, risk, risks)
+        least, refusal = limits.min_position_value, None
         if value < least - DUST:
-            return f"min_position_value: ${value:,.2f} ({self._percent(value)}) is below ${least:,.2f}"
-        return None
+            refusal = f"min_position_value: ${value:,.2f} ({self._percent(value)}) is below ${least:,.2f}"
+        yield Judgement("min_position_value", value, least, DOLLARS, refusal, least=True)
 
-    def _too_much(self, offer: _Offer, shares: int) -> str | None:
-        """The first limit on the whole book that the order would break, or None."""
-        limits = self.settings
-        value, risk = shares * offer.entry, shares * offer.risk_a_share
-        used, kept = limits.max_utilization_pct, limits.utilization_reserve_pct
-        gross = _Figure("max_gross_exposure_pct", self.long + self.short + value, limits.max_gross_exposure_pct)
-        checks = (
-            (_Figure("max_total_risk_pct", self.risk + risk, limits.max_total_risk_pct), "would be at risk in all"),
-            (_Figure("max_utilization_pct", self.deployed + value, used, kept), "would be deployed"),
-            (gross, "would be long and short together"),
+    def _a_share(self, limit: str, pct: float, share: float, amount: float, what: str) -> Judgement:
+        """Dollars of the order against a limit of the size, which refuses when it does not reach for one share."""
+        reach = pct / 100.0 * self._base
+        refusal = None
+        if reach / share + A_HAIR < 1.0:
+            refusal = f"{limit}: {what} {pct:g} % of the {self.settings.sizing_capital} capital (${reach:,.2f})"
+        return Judgement(limit, self._share(amount), self._share(reach), PERCENT, refusal)
+
+    def _whole_book(self, value: float, risk: float) -> Iterator[Judgement]:
+        """The limits on all that would be committed, whatever its direction."""
+        limits, capital = self.settings, self.capital
+        yield of_capital(
+            "max_total_risk_pct", self.risk + risk, limits.max_total_risk_pct, capital, "would be at risk in all"
         )
-        for figure, what in checks:
-            refusal = figure.refusal(self.capital, what)
-            if refusal is not None:
-                return refusal
-        return self._too_one_sided(offer, value) or self._too_alike(offer, value)
+        yield of_capital(
+            "max_utilization_pct",
+            self.deployed + value,
+            limits.max_utilization_pct,
+            capital,
+            "would be deployed",
+            reserve_pct=limits.utilization_reserve_pct,
+        )
+        gross = self.long + self.short + value
+        yield of_capital(
+            "max_gross_exposure_pct", gross, limits.max_gross_exposure_pct, capital, "would be long and short together"
+        )
 
-    def _too_one_sided(self, offer: _Offer, value: float) -> str | None:
-        """Whether the net exposure would be too large; an order that brings it down may always do so."""
+    def _one_sided(self, offer: _Offer, value: float) -> Judgement:
+        """The net exposure; an order that brings it down may always do so."""
+        limit, most = "max_net_exposure_pct", self.settings.max_net_exposure_pct
         before = self.long - self.short
         after = before + offer.sign * value
         if abs(after) < abs(before):
-            return None
-        figure = _Figure("max_net_exposure_pct", abs(after), self.settings.max_net_exposure_pct)
-        return figure.refusal(self.capital, f"would be net {'long' if after > 0.0 else 'short'}")
+            return Judgement(limit, self._share(abs(after)), max(most, self._share(abs(before))), PERCENT)
+        return of_capital(limit, abs(after), most, self.capital, f"would be net {'long' if after > 0.0 else 'short'}")
 
-    def _too_alike(self, offer: _Offer, value: float) -> str | None:
-        """Whether a cluster the order counts in would be too large."""
-        limit = self.settings.max_cluster_pct
-        if self.clusters is None or limit is None:
-            return None
-        cluster = self.clusters.value_with(offer.symbol, offer.sign, value)
-        unknown = f", {cluster.unknown} of them without known bars" if cluster.unknown else ""
-        what = f"would be in {offer.symbol} and what moves with it ({cluster.stocks} in all{unknown})"
-        return _Figure("max_cluster_pct", cluster.value, limit).refusal(self.capital, what)
+    def _alike(self, clusters: CorrelationClusters, offer: _Offer, value: float, most: float) -> Judgement:
+        """The largest cluster the order would count in."""
+        cluster = clusters.value_with(offer.symbol, offer.sign, value)
+        names = list(dict.fromkeys(cluster.members))
+        more = f" and {len(names) - NAMED_MEMBERS} more" if len(names) > NAMED_MEMBERS else ""
+        others = f", with {', '.join(names[:NAMED_MEMBERS])}{more}" if names else ""
+        unknown = f"; {cluster.unknown} of them without known bars" if cluster.unknown else ""
+        what = f"would be in {offer.symbol} and what moves with it ({cluster.stocks} in all{others}{unknown})"
+        return of_capital("max_cluster_pct", cluster.value, most, self.capital, what)
 
     @property
     def _base(self) -> float:
         """What the sizing percentages are taken of, in dollars."""
         return max(self.available, 0.0) if self.settings.sizing_capital == "available" else self.capital
 
+    def _share(self, amount: float) -> float:
+        """Dollars in percent of capital."""
+        return 100.0 * amount / self.capital
+
     def _percent(self, amount: float) -> str:
-        return f"{100.0 * amount / self.capital:.2f} % of capital"
+        return f"{self._share(amount):.2f} {PERCENT}"
+
+
+def _refusal(judged: Iterable[Judgement]) -> str | None:
+    """The first refusal, or None."""
+    return next((each.refusal for each in judged if each.refusal is not None), None)

@@ -77,6 +77,7 @@ def sized_orders(brackets: Iterable[BracketOrder]) -> pd.DataFrame:
                     "approved": True,
                     "reason": None,
                     "order_ref": f"{bracket.order_ref}:entry",
+                    "limits": [],
                 }
                 for bracket in brackets
             ]

@@ -110,7 +110,7 @@ def test_runs_stay_in_one_process_since_they_share_a_connection(definitions: dg.
 
 def test_definitions_load_for_a_new_home_and_touch_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    load = "import dagster as dg; from quant_pipeline.definitions import defs; dg.Definitions.validate_loadable(defs)"
+    load = "import dagster as dg; from quant_pipeline.definitions import defs; dg.Definitions.validate_loadable(defs())"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QUANT_")}
     loaded = subprocess.run(
         [sys.executable, "-c", load],
@@ -118,3 +118,11 @@ def test_definitions_load_for_a_new_home_and_touch_nothing(tmp_path: Path) -> No
     )  # fmt: skip
     assert loaded.returncode == 0, loaded.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slot_does_not_wait_for_dagsters_dbt_library() -> None:
+    look = (
+        "import sys, quant_pipeline.cli.run_slot as run; run.build_definitions(); print('dagster_dbt' in sys.modules)"
+    )
+    looked = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, check=True)
+    assert looked.stdout == "False\n"

@@ -1,4 +1,7 @@
-"""The sensor asks for the slot that is going on by the broker's clock, once, and for nothing else."""
+"""The sensors ask for the slot that is going on, and for the measuring of a session that has closed; for nothing else.
+
+What time it is is for the broker's clock to say.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from quant_pipeline.automation.sensors import close_sensor
 from quant_pipeline.automation.slots import parse_slot, slots_of
 from quant_pipeline.definitions import build_definitions
 from quant_pipeline.settings import Settings, load_settings
@@ -87,3 +91,55 @@ def test_a_broker_that_takes_the_call_and_says_nothing_does_not_hold_the_sensor_
     assert asked.skip_message is not None
     assert asked.skip_message.startswith(f"127.0.0.1:{port} did not answer as TWS within 0.5 s;")
     assert runs_of(asked) == []
+
+
+def after_close(settings: Settings, instance: dg.DagsterInstance) -> dg.SensorExecutionData:
+    with dg.build_sensor_context(instance_ref=instance.get_ref()) as context:
+        return close_sensor(settings, "end_of_day").evaluate_tick(context)
+
+
+def with_something_published(settings: Settings) -> Settings:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    (settings.home / "history.duckdb").touch()
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("at", "session"), [("2026-11-20T16:00:00", "2026-11-20"), ("2026-11-27T13:00:30", "2026-11-27")]
+)
+def test_a_session_is_measured_after_its_close_once(
+    at: str, session: str, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    with running_gateway(tmp_path / "gateway", at=at) as gateway:
+        settings = with_something_published(gateway.settings(home=tmp_path / "home"))
+        for _ in range(2):
+            asked = after_close(settings, instance)
+            assert runs_of(asked) == [(session, None)], "the run key tells Dagster that it is the same request"
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"),
+    [
+        ("2026-11-20T15:59:00", "The session of 2026-11-20 ends at 16:00; it is 15:59."),
+        ("2026-11-26T17:00:00", "There is no session on 2026-11-26."),
+    ],
+)
+def test_before_the_close_and_on_a_holiday_there_is_nothing_to_measure(
+    at: str, reason: str, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    with running_gateway(tmp_path / "gateway", at=at) as gateway:
+        asked = after_close(with_something_published(gateway.settings(home=tmp_path / "home")), instance)
+    assert asked.skip_message == reason
+    assert runs_of(asked) == []
+
+
+def test_where_nothing_was_recorded_there_is_nothing_to_measure(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    with running_gateway(tmp_path / "gateway", at="2026-11-20T16:00:00") as gateway:
+        asked = after_close(gateway.settings(home=tmp_path / "home"), instance)
+    assert asked.skip_message == "Nothing is recorded yet."
+
+
+def test_without_its_broker_the_measuring_waits(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    asked = after_close(load_settings(home=tmp_path, ib_host="127.0.0.1", ib_port=1), instance)
+    assert asked.skip_message is not None
+    assert asked.skip_message.startswith("Nothing listens at 127.0.0.1:1;")

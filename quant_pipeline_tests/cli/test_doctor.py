@@ -26,7 +26,7 @@ def test_on_a_fresh_machine_all_is_well_and_no_gateway_is_left_running(quant_pip
     assert done.returncode == 0, done.stdout
     assert done.stderr == ""
     found = findings(done)
-    assert list(found) == ["versions", "settings", "home", "calendar", "broker", "clock", "history", "journal"]
+    assert " ".join(found) == "versions settings limits home calendar broker clock history journal"
     assert all(healthy for healthy, _ in found.values())
     assert "started for this check" in found["broker"][1]
     assert quant_pipeline("gateway", "--stop").stdout == "no gateway is running\n"
@@ -64,6 +64,14 @@ def test_a_damaged_settings_file_is_the_problem_that_is_named(here: Run, home: P
     healthy, text = found["settings"]
     assert not healthy
     assert words in text
+
+
+def test_limits_that_no_order_can_keep_are_told_in_one_line(here: Run) -> None:
+    done = here("doctor", QUANT_RISK__MAX_NET_EXPOSURE_PCT="3", QUANT_IB_HOST="127.0.0.1", QUANT_IB_PORT="1")
+    assert done.returncode == 1
+    healthy, text = findings(done)["limits"]
+    assert not healthy
+    assert text.startswith("risk.max_net_exposure_pct leaves 3 % of capital, but one order is worth 5 % or more")
 
 
 def test_a_damaged_history_and_a_damaged_journal_are_told_apart(here: Run, home: Path) -> None:

@@ -118,6 +118,14 @@ def test_the_lineage_of_the_orders_leads_to_the_bars(up: Served, page: Page) -> 
     expect(graph.get_by_text("published_history", exact=True)).to_have_count(0)
 
 
+def test_the_trades_stand_between_the_orders_and_the_tear_sheet(up: Served, page: Page) -> None:
+    page.goto(f"{up.url}/assets/trades?view=lineage&lineageScope=neighbors")
+    graph = page.locator("svg")
+    for asset in ("sized_orders", "executions", "trades", "tear_sheet"):
+        expect(graph.get_by_text(asset, exact=True).first).to_be_visible()
+    expect(graph.get_by_text("universe", exact=True)).to_have_count(0)
+
+
 def test_a_second_up_on_the_same_home_or_port_is_refused(up: Served, quant_pipeline: Run) -> None:
     port = up.url.rpartition(":")[2]
     assert_refused(quant_pipeline("up", "--port", port), 2, port, "in use")

@@ -34,7 +34,7 @@ def test_the_mirror_follows_the_journal(history: History, journal: OrderJournal)
     assert history.mirror_journal(journal) == 2
     assert history.mirror_journal(journal) == 0
     journal.mark_sending(REF, 18, 5)
-    journal.record_fills(fills(fill("e.1.01", 90), fill("m.1.01", 5, ref=None)))
+    journal.record_fills(fills(fill("e.1.01", 90), fill("m.1.01", 5, ref=None)), account="DU1")
     assert history.mirror_journal(journal) == 3
     assert mirrored(history, "SELECT symbol, state, filled_quantity FROM journal.intents ORDER BY symbol") == [
         ("AAPL", "filled", 90.0), ("MSFT", "planned", 0.0),
@@ -42,17 +42,19 @@ def test_the_mirror_follows_the_journal(history: History, journal: OrderJournal)
     assert mirrored(history, "SELECT kind FROM journal.events ORDER BY id") == [
         (kind,) for kind in ("planned", "planned", "sending", "fill", "fill")
     ]
-    assert mirrored(history, "SELECT exec_id, order_ref, epoch_us(filled_at) FROM journal.fills ORDER BY exec_id") == [
-        (exec_id, ref, int(AT.timestamp()) * 1_000_000 + AT.microsecond)
+    assert mirrored(
+        history, "SELECT exec_id, order_ref, account, epoch_us(filled_at) FROM journal.fills ORDER BY exec_id"
+    ) == [
+        (exec_id, ref, "DU1", int(AT.timestamp()) * 1_000_000 + AT.microsecond)
         for exec_id, ref in (("e.1.01", REF), ("m.1.01", None))
     ]
 
 
 def test_a_correction_reaches_the_mirror(history: History, journal: OrderJournal) -> None:
     journal.plan([intent()])
-    journal.record_fills(fills(fill("e.1.01", 90)))
+    journal.record_fills(fills(fill("e.1.01", 90)), account="DU1")
     history.mirror_journal(journal)
-    journal.record_fills(fills(fill("e.1.02", 90, 149.0)))
+    journal.record_fills(fills(fill("e.1.02", 90, 149.0)), account="DU1")
     history.mirror_journal(journal)
     assert mirrored(history, "SELECT exec_id, corrected_by FROM journal.fills ORDER BY exec_id") == [
         ("e.1.01", "e.1.02"), ("e.1.02", None),
@@ -76,7 +78,7 @@ def test_orders_lead_back_to_what_decided_them(history: History, journal: OrderJ
     frame = pd.DataFrame([{
         "symbol": "AAPL", "direction": "LONG", "quantity": 90, "entry_price": 150.25, "stop_price": 145.8,
         "target_price": 161.38, "risk_amount": 400.5, "position_value": 13522.5, "approved": True, "reason": None,
-        "order_ref": REF,
+        "order_ref": REF, "limits": [],
     }])  # fmt: skip
     made = history.append(
         "sized_orders", frame, slot="2026-11-20T10:15", run_id="r", code_version="1", settings_hash="s", inputs=[],

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quant_pipeline.frames import validate
+from quant_pipeline.frames import FRAMES, validate
 from quant_pipeline.history.columns import columns_of
 from quant_pipeline.history.schema import table_columns
 from quant_pipeline.history.store import History, data_hash
@@ -25,13 +25,15 @@ def history(tmp_path: Path) -> History:
     ("asset", "added"),
     [
         ("account", ["daily_pnl"]),
+        ("sized_orders", ["limits"]),
         ("portfolio_status", ["daily_pnl", "long_value", "short_value", "gross_exposure_pct", "net_exposure_pct"]),
     ],
 )
 def test_a_file_from_before_a_column_keeps_its_rows_and_takes_new_ones(
     history: History, tmp_path: Path, asset: str, added: list[str]
 ) -> None:
-    before = one_row(asset).assign(**dict.fromkeys(added, np.nan))
+    nested = {column.name for column in columns_of(asset) if column.nested}
+    before = one_row(asset).assign(**{name: None if name in nested else np.nan for name in added})
     made = history.append(asset, before, slot=SLOT, **MADE)
     forget_columns(tmp_path / "working" / "history.duckdb", asset, added)
     program_of_today = History(tmp_path)
@@ -47,8 +49,12 @@ def test_a_file_from_before_a_column_keeps_its_rows_and_takes_new_ones(
 
 
 def one_row(asset: str) -> pd.DataFrame:
-    """A row of ones and empty lists."""
+    """A row of ones, empty lists and the first of what a column chooses from."""
     values = {column.name: [[]] if column.nested else [1] for column in columns_of(asset)}
+    for name, column in FRAMES[asset].columns.items():
+        for check in column.checks:
+            if check.name == "isin":
+                values[name] = [check.statistics["allowed_values"][0]]
     instants = {name: pd.to_datetime([STARTED]) for name in values if name.endswith("_at")}
     return validate(asset, pd.DataFrame({**values, **instants}))
 

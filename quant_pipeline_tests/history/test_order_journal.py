@@ -49,6 +49,11 @@ def fills(*rows: dict[str, object]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def recorded(journal: OrderJournal, *rows: dict[str, object], account: str = "DU1") -> set[str]:
+    """Record fills and return those that were new."""
+    return journal.record_fills(fills(*rows), account=account)
+
+
 def state_of(journal: OrderJournal, order_ref: str = REF) -> JournaledOrder:
     order = journal.find(order_ref)
     assert order is not None
@@ -218,29 +223,28 @@ def test_the_tables_of_states_know_every_state_and_nothing_follows_a_fill() -> N
 def test_each_execution_counts_once_and_makes_the_orders_figures(journal: OrderJournal) -> None:
     journal.plan([intent()])
     journal.mark_sending(REF, 18, 5)
-    assert journal.record_fills(fills(fill("e.1.01", 30, 150.0, commission=None))) == {"e.1.01"}
+    assert recorded(journal, fill("e.1.01", 30, 150.0, commission=None)) == {"e.1.01"}
     assert state_of(journal).state == "partly_filled"
-    assert journal.record_fills(fills(fill("e.1.01", 30, 150.0), fill("e.2.01", 60, 153.0))) == {"e.2.01"}
+    assert recorded(journal, fill("e.1.01", 30, 150.0), fill("e.2.01", 60, 153.0)) == {"e.2.01"}
     order = state_of(journal)
     assert (order.state, order.filled_quantity, order.average_fill_price) == ("filled", 90.0, 152.0)
-    assert journal.record_fills(fills(fill("e.1.01", 30, 150.0), fill("e.2.01", 60, 153.0))) == set()
+    assert recorded(journal, fill("e.1.01", 30, 150.0), fill("e.2.01", 60, 153.0)) == set()
     assert journal.events_of(REF)["kind"].tolist() == ["planned", "sending", "fill", "commission", "fill"]
 
 
 def test_a_correction_replaces_the_execution_it_corrects(journal: OrderJournal) -> None:
     journal.plan([intent()])
     journal.mark_sending(REF, 18, 5)
-    journal.record_fills(fills(fill("e.1.01", 90, 150.0), fill("e.1.02", 90, 149.0)))
-    journal.record_fills(fills(fill("e.1.01", 90, 150.0)))
+    recorded(journal, fill("e.1.01", 90, 150.0), fill("e.1.02", 90, 149.0))
+    recorded(journal, fill("e.1.01", 90, 150.0))
     assert state_of(journal).average_fill_price == 149.0
-    assert {row[0]: row[-1] for row in journal.changes_since(0).fills} == {"e.1.01": "e.1.02", "e.1.02": None}
+    assert {row[0]: row[-2] for row in journal.changes_since(0).fills} == {"e.1.01": "e.1.02", "e.1.02": None}
 
 
 def test_fills_of_others_are_kept_without_an_order(journal: OrderJournal) -> None:
-    assert journal.record_fills(fills(fill("m.1.01", 5, ref=None), fill("m.2.01", 5, ref="manual"))) == {
-        "m.1.01",
-        "m.2.01",
-    }
+    others = (fill("m.1.01", 5, ref=None), fill("m.2.01", 5, ref="manual"))
+    assert recorded(journal, *others, account="DU2") == {"m.1.01", "m.2.01"}
+    assert {row[0]: row[-1] for row in journal.changes_since(0).fills} == {"m.1.01": "DU2", "m.2.01": "DU2"}
 
 
 def test_a_journal_that_is_gone_is_not_replaced(journal: OrderJournal, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def publish_four_slots(home: Path) -> Path:
         history, WHOLE,
         universe("A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"),
         quality_filter("A", "B", "C", "D", "E", "F", "G", "H", "I", J="halted", K="halted", L="spread too wide"),
-        ("indicators", indicators(5000)),
+        ("indicators", indicators(17_000)),
         scores(WHOLE, A=81.0, B=74.5, C=72.0, D=71.0, E=70.5, F=66.0, G=60.0, H=59.9),
         sized_orders(WHOLE, A=None, B=None, C=None, D=None, E=None, F=None, G="5 % a symbol is reached"),
         executions(WHOLE, A="sent", B="sent", C="sent", D="already_working", E="already_working", F="refused"),
@@ -80,7 +80,7 @@ def sized_orders(slot: str, **reasons: str | None) -> tuple[str, pd.DataFrame]:
     return _frame(
         "sized_orders", **_PRICES, symbol=list(reasons), quantity=[30 if yes else 0 for yes in approved],
         risk_amount=133.5, position_value=4507.5, approved=approved, reason=list(reasons.values()),
-        order_ref=[f"{slot}:{symbol}:entry" for symbol in reasons],
+        order_ref=[f"{slot}:{symbol}:entry" for symbol in reasons], limits=[[] for _ in reasons],
     )  # fmt: skip
 
 

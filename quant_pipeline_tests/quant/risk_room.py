@@ -74,6 +74,21 @@ def refusal(*args: Any, **kwargs: Any) -> str:
     return row["reason"]
 
 
+def limits_of(made: pd.DataFrame, row: int = 0) -> dict[str, dict[str, Any]]:
+    """The recorded limits of a row by their names."""
+    return {each["limit"]: each for each in made["limits"].iloc[row]}
+
+
+def figure_of(made: pd.DataFrame, limit: str, row: int = 0) -> float:
+    """The figure a row records beside a limit."""
+    return limits_of(made, row)[limit]["figure"]
+
+
+def allowed_by(made: pd.DataFrame, limit: str, row: int = 0) -> float:
+    """What a row records as allowed by a limit."""
+    return limits_of(made, row)[limit]["allowed"]
+
+
 def moving(*series: tuple[str, np.ndarray], partial_last: bool = False) -> pd.DataFrame:
     """A ``bars`` frame from (symbol, daily log returns), the last bar on ``TODAY``; NaN leaves a day out."""
     if not series:

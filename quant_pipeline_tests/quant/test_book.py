@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 from quant_pipeline.quant.book import read_book
 from quant_pipeline_tests.quant.market_data import orders_of, portfolio_of
 from quant_pipeline_tests.quant.risk_room import NO_ORDERS, NONE
@@ -54,3 +56,21 @@ def test_long_and_short_values_count_positions_and_working_entries() -> None:
     assert (book.long_value, book.short_value) == (2500.0 + 300.0 + 24.0, 400.0 + 100.0)
     assert book.value == book.long_value + book.short_value
     assert book.unknown is None
+
+
+def test_of_several_exits_the_worst_is_what_may_be_counted_on() -> None:
+    for side, shares, near, far, targets in (
+        ("SELL", 100, 24.0, 23.0, (28.0, 31.0)),
+        ("BUY", -100, 26.0, 27.0, (22.0, 19.0)),
+    ):
+        stops = orders_of((1, 9, "HELD", side, "STP", near, 30), (2, 9, "HELD", side, "STP LMT", far, 50))
+        limits = orders_of(*((3 + at, 9, "HELD", side, "LMT", price, 30) for at, price in enumerate(targets)))
+        book = read_book(portfolio_of(("HELD", shares, 20, 25)), pd.concat([stops, limits]), 1e5)
+        assert (book.positions[0].stop, book.positions[0].target) == (far, targets[0])
+        assert book.risk == 80 * 2.0 + 20 * 25.0
+    entry = orders_of(
+        (1, 0, "WAIT", "BUY", "LMT", 50.0, 10),
+        (2, 1, "WAIT", "SELL", "STP", 49.0, 10),
+        (3, 1, "WAIT", "SELL", "STP", 46.0, 10),
+    )
+    assert read_book(NONE, entry, 1e5).risk == 40.0

@@ -52,7 +52,7 @@ def test_the_direction_decides_whether_two_stocks_move_together(
 ) -> None:
     bars = moving(("A", STEPS[0]), ("NEW", moves * STEPS[0]))
     value = clusters(bars, ("A", held, 700.0)).value_with("NEW", offered, 50.0)
-    assert value == (ClusterValue(750.0, 2, 0) if together else ClusterValue(50.0, 1, 0))
+    assert value == (ClusterValue(750.0, ("A",), 0) if together else ClusterValue(50.0, (), 0))
 
 
 @pytest.mark.parametrize(("correlation", "together"), [(0.79, True), (0.8, True), (0.81, False)])
@@ -75,24 +75,24 @@ def test_a_stock_between_two_others_makes_one_cluster_of_them() -> None:
     ends = STEPS[0], mixed(0.0, STEPS[0], STEPS[1])
     bars = moving(("A", ends[0]), ("B", ends[1]), ("C", between), ("NEW", ends[0]))
     apart = clusters(bars, ("A", LONG, 10.0), ("B", LONG, 20.0), correlation=0.6)
-    assert apart.value_with("NEW", LONG, 1.0) == ClusterValue(11.0, 2, 0)
-    assert apart.value_with("C", LONG, 1.0) == ClusterValue(31.0, 3, 0)
+    assert apart.value_with("NEW", LONG, 1.0) == ClusterValue(11.0, ("A",), 0)
+    assert apart.value_with("C", LONG, 1.0) == ClusterValue(31.0, ("A", "B"), 0)
     apart.commit("C", LONG, 40.0)
-    assert apart.value_with("NEW", LONG, 1.0) == ClusterValue(71.0, 4, 0)
+    assert apart.value_with("NEW", LONG, 1.0) == ClusterValue(71.0, ("A", "B", "C"), 0)
 
 
 def test_a_stock_without_known_bars_counts_in_every_cluster_and_joins_none() -> None:
     bars = moving(("A", STEPS[0]), ("B", STEPS[1]), ("NEW", STEPS[2]))
     made = clusters(bars, ("A", LONG, 10.0), ("B", LONG, 20.0), ("D", SHORT, 5.0))
-    assert made.value_with("NEW", LONG, 1.0) == ClusterValue(6.0, 2, 1)
-    assert made.value_with("A", LONG, 1.0) == ClusterValue(16.0, 3, 1)
+    assert made.value_with("NEW", LONG, 1.0) == ClusterValue(6.0, ("D",), 1)
+    assert made.value_with("A", LONG, 1.0) == ClusterValue(16.0, ("A", "D"), 1)
 
 
 def test_an_offer_without_known_bars_is_held_against_the_largest_cluster() -> None:
     bars = moving(("A", STEPS[0]), ("B", STEPS[1]))
     made = clusters(bars, ("A", LONG, 10.0), ("B", LONG, 20.0), ("D", LONG, 5.0))
-    assert made.value_with("NEW", LONG, 1.0) == ClusterValue(26.0, 3, 2)
-    assert clusters(bars).value_with("NEW", LONG, 1.0) == ClusterValue(1.0, 1, 1)
+    assert made.value_with("NEW", LONG, 1.0) == ClusterValue(26.0, ("B", "D"), 2)
+    assert clusters(bars).value_with("NEW", LONG, 1.0) == ClusterValue(1.0, (), 1)
 
 
 @pytest.mark.parametrize(
@@ -110,17 +110,17 @@ def test_an_offer_without_known_bars_is_held_against_the_largest_cluster() -> No
 )
 def test_bars_that_do_not_tell_how_a_stock_moves_are_not_known(unknown: pd.DataFrame) -> None:
     bars = pd.concat([moving(("A", STEPS[0])), unknown], ignore_index=True)
-    assert clusters(bars, ("A", LONG, 10.0)).value_with("NEW", LONG, 1.0) == ClusterValue(11.0, 2, 1)
+    assert clusters(bars, ("A", LONG, 10.0)).value_with("NEW", LONG, 1.0) == ClusterValue(11.0, ("A",), 1)
 
 
 def test_only_completed_bars_count_and_only_the_latest_of_them() -> None:
     jump_today = STEPS[0].copy()
     jump_today[-1] = 9.0
-    for partial, value in ((True, ClusterValue(2.0, 2, 0)), (False, ClusterValue(1.0, 1, 0))):
+    for partial, value in ((True, ClusterValue(2.0, ("A",), 0)), (False, ClusterValue(1.0, (), 0))):
         bars = moving(("A", STEPS[0]), ("NEW", jump_today), partial_last=partial)
         assert clusters(bars, ("A", LONG, 1.0)).value_with("NEW", LONG, 1.0) == value
     jump_long_ago = moving(("A", np.append(-5.0, STEPS[0])), ("NEW", np.append(5.0, STEPS[0])))
-    assert clusters(jump_long_ago, ("A", LONG, 1.0)).value_with("NEW", LONG, 1.0) == ClusterValue(2.0, 2, 0)
+    assert clusters(jump_long_ago, ("A", LONG, 1.0)).value_with("NEW", LONG, 1.0) == ClusterValue(2.0, ("A",), 0)
 
 
 def test_days_that_one_of_two_stocks_lacks_are_left_out_of_both() -> None:
@@ -129,12 +129,12 @@ def test_days_that_one_of_two_stocks_lacks_are_left_out_of_both() -> None:
     with_gap[9], with_gap[10] = np.nan, STEPS[0][8] + STEPS[0][9]
     for pair in (("A", "NEW"), ("NEW", "A")):
         bars = moving((pair[0], with_gap), (pair[1], whole))
-        assert clusters(bars, ("A", LONG, 1.0)).value_with("NEW", LONG, 1.0) == ClusterValue(2.0, 2, 0)
+        assert clusters(bars, ("A", LONG, 1.0)).value_with("NEW", LONG, 1.0) == ClusterValue(2.0, ("A",), 0)
 
 
 def test_a_second_commitment_in_a_stock_joins_the_first() -> None:
     made = clusters(moving(("A", STEPS[0])), ("A", LONG, 10.0))
-    assert made.value_with("A", LONG, 1.0) == ClusterValue(11.0, 2, 0)
+    assert made.value_with("A", LONG, 1.0) == ClusterValue(11.0, ("A",), 0)
 
 
 def test_a_gap_alone_joins_nothing() -> None:
@@ -142,7 +142,7 @@ def test_a_gap_alone_joins_nothing() -> None:
     with_gap[9] = np.nan
     for pair in (("A", "NEW"), ("NEW", "A")):
         bars = moving((pair[0], with_gap), (pair[1], np.append(0.02, STEPS[1])))
-        assert clusters(bars, ("A", LONG, 1.0)).value_with("NEW", LONG, 1.0) == ClusterValue(1.0, 1, 0)
+        assert clusters(bars, ("A", LONG, 1.0)).value_with("NEW", LONG, 1.0) == ClusterValue(1.0, (), 0)
 
 
 @pytest.mark.parametrize("lacking", [(slice(0, 20), slice(24, None)), (slice(0, None, 2), slice(1, None, 2))])
@@ -151,7 +151,7 @@ def test_two_stocks_with_too_few_bars_in_common_have_an_edge(lacking: tuple[slic
     one[lacking[0]], other[lacking[1]] = np.nan, np.nan
     bars = moving(("A", one), ("NEW", other))
     for sign in (LONG, SHORT):
-        assert clusters(bars, ("A", LONG, 1.0)).value_with("NEW", sign, 1.0) == ClusterValue(2.0, 2, 0)
+        assert clusters(bars, ("A", LONG, 1.0)).value_with("NEW", sign, 1.0) == ClusterValue(2.0, ("A",), 0)
 
 
 def test_the_limit_is_off_by_default_and_counts_positions_entries_and_approved_orders_when_on() -> None:
@@ -171,7 +171,8 @@ def test_the_limit_is_off_by_default_and_counts_positions_entries_and_approved_o
         made["reason"]
         .iloc[2]
         .startswith(
-            "max_cluster_pct: $17,000.00 (17.00 % of capital) would be in C and what moves with it (5 in all), "
+            "max_cluster_pct: $17,000.00 (17.00 % of capital) would be in C and what moves with it "
+            "(5 in all, with HELD, WAIT, A, B), the limit is 12 %"
         )
     )
 
@@ -189,8 +190,20 @@ def test_a_refusal_says_how_many_count_because_their_bars_are_not_known() -> Non
     held = portfolio_of(("HELD", 100, 100.0, 100.0))
     reason = refusal(offers(("NEW", 80, 100.0, 98.0)), portfolio=held, max_cluster_pct=12.0)
     assert (
-        "would be in NEW and what moves with it (2 in all, 2 of them without known bars), the limit is 12 %" in reason
+        "would be in NEW and what moves with it (2 in all, with HELD; 2 of them without known bars), the limit is 12 %"
+        in reason
     )
+
+
+def test_a_refusal_names_a_handful_of_what_is_in_the_cluster_and_counts_the_rest() -> None:
+    held = portfolio_of(*((f"H{n}", 10, 100.0, 100.0) for n in range(7)))
+    reason = refusal(offers(("NEW", 80, 100.0, 98.0)), portfolio=held, max_cluster_pct=10.0)
+    assert "(8 in all, with H0, H1, H2, H3, H4 and 2 more; 8 of them without known bars)" in reason
+    entry = orders_of((1, 0, "H0", "BUY", "LMT", 100.0, 10))
+    reason = refusal(offers(("NEW", 80, 100.0, 98.0)), portfolio=held.head(1), working=entry, max_cluster_pct=5.0)
+    assert "(3 in all, with H0; 3 of them without known bars)" in reason, "held and on order: two, with one name"
+    alone = refusal(offers(("NEW", 80, 100.0, 98.0)), max_cluster_pct=4.0)
+    assert "(1 in all; 1 of them without known bars)" in alone
 
 
 def test_while_the_limit_is_off_the_bars_are_not_even_looked_at() -> None:

@@ -22,6 +22,23 @@ def test_the_size_is_the_smaller_of_what_risk_and_value_allow() -> None:
     assert made["order_ref"].tolist() == [f"{SLOT}:AAA:entry", f"{SLOT}:BBB:entry"]
 
 
+def test_a_quotient_a_hair_below_a_whole_number_of_shares_is_that_number() -> None:
+    third = math.nextafter(5_000 / 3, math.inf)
+    assert 5_000 / third < 3
+    assert size(offers(("NEW", 80, third, third - 10)))["quantity"].item() == 3
+
+
+def test_a_value_that_only_dust_puts_below_the_least_is_worth_having() -> None:
+    entry, shares, least = 1.63, 58, 94.54
+    assert shares * entry < least
+    made = size(offers(("NEW", 80, entry, entry - 0.1)), max_position_pct=least / 1_000, min_position_value=least)
+    assert made["quantity"].item() == shares
+
+
+def test_what_the_account_has_left_is_what_is_sized_on_where_it_says_less_than_the_book() -> None:
+    assert size(offers(("AAA", 80, 100.0, 98.0)), account_of().assign(available=20_000.0))["quantity"].item() == 10
+
+
 def test_each_order_is_sized_on_what_those_before_it_left() -> None:
     made = size(offers(("AAA", 80, 10.0, 9.9), ("BBB", 70, 10.0, 9.9)))
     assert made["quantity"].tolist() == [500, 475]
@@ -180,6 +197,7 @@ def test_a_symbol_that_is_offered_twice_is_opened_once_whatever_the_order_of_the
 def test_what_forbids_every_order_is_told_before_what_forbids_one() -> None:
     lost = account_of(daily_pnl=-9_000.0)
     assert refusal(offers(("HELD", 80, 100.0, 98.0)), lost, HELD).startswith("max_daily_loss_pct")
+    assert refusal(ONE.assign(target_price=99.0), lost).startswith("max_daily_loss_pct")
     assert refusal(offers(("HELD", 80, 100.0, 98.0)), portfolio=HELD, max_positions=1).startswith("allow_duplicate")
     assert refusal(ONE, portfolio=HELD, max_positions=1, max_total_risk_pct=0.0).startswith("max_positions")
 

@@ -236,6 +236,7 @@ def test_what_is_approved_first_does_not_depend_on_later_offers(inputs: Inputs, 
     alone = inputs.size(pd.DataFrame(inputs.rows.loc[inputs.rows["symbol"].isin(made["symbol"].iloc[:count])]))
     for column in ("symbol", "quantity", "approved", "reason"):
         assert list(alone[column].fillna("")) == list(made[column].fillna(""))[:count]
+    assert alone["limits"].to_list() == made["limits"].to_list()[:count]
 
 
 @given(anything())

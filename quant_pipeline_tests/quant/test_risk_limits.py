@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from quant_pipeline.errors import SettingsError
+from quant_pipeline.quant.risk_limits import DECIMALS
 from quant_pipeline.settings import load_settings
 from quant_pipeline_tests.quant.market_data import account_of, orders_of, portfolio_of
-from quant_pipeline_tests.quant.risk_room import moving, offers, refusal, size
+from quant_pipeline_tests.quant.risk_room import allowed_by, figure_of, moving, offers, refusal, size
 
 FIFTY_LONG = offers(("NEW", 80, 100.0, 98.0))
 FIFTY_SHORT = offers(("NEW", 80, 100.0, 102.0))
@@ -124,7 +125,7 @@ CASES = {
     ),
     "cluster": Case(
         "max_cluster_pct",
-        "$12,000.01 (12.00 % of capital) would be in NEW and what moves with it (2 in all), "
+        "$12,000.01 (12.00 % of capital) would be in NEW and what moves with it (2 in all, with HELD), "
         "the limit is 12 % ($12,000.00)",
         {"max_cluster_pct": 12.0}, held=7_000.0, waiting=9_000.0,
         bars=moving(("NEW", STEPS[0]), ("HELD", STEPS[0]), ("WAIT", STEPS[1])),
@@ -141,9 +142,13 @@ def test_a_limit_passes_at_its_value_and_refuses_a_cent_beyond(case: Case) -> No
     at_the_limit, beyond = case.inputs(0.0), case.inputs(CENT)
     if case.adds_to == "least":
         beyond["rows"] = offers(("NEW", 80, 99.99, 98.0))
-    assert size(**at_the_limit)["reason"].isna().item()
-    reason = refusal(**beyond)
+    passes, refuses = size(**at_the_limit), size(**beyond)
+    assert passes["reason"].isna().item()
+    assert figure_of(passes, case.limit) == allowed_by(passes, case.limit)
+    reason = refuses["reason"].item()
     assert reason.startswith(f"{case.limit}: {case.words}"), reason
+    away = figure_of(refuses, case.limit) - allowed_by(refuses, case.limit)
+    assert 0 < (-away if case.adds_to == "least" else away) <= max(CENT, 10.0**-DECIMALS) + 1e-9
 
 
 def test_the_last_place_for_a_position_can_be_taken_and_one_more_not() -> None:
@@ -188,6 +193,12 @@ def test_the_size_is_cut_to_the_risk_of_a_trade_and_the_value_of_a_symbol(sizing
     assert size(offers(("AAA", 80, 100.01, 99.0)), sizing_capital=sizing)["quantity"].item() == 49
 
 
+def test_exposure_is_taken_of_the_book_and_utilisation_of_the_account_where_it_says_more() -> None:
+    account = account_of(deployed=60_000.0)
+    assert np.all(size(FIFTY_LONG, account, max_gross_exposure_pct=10.0)["approved"])
+    assert refusal(FIFTY_LONG, account, max_utilization_pct=60.0).startswith("max_utilization_pct: $62,000.00")
+
+
 def test_an_order_that_brings_the_net_exposure_down_is_not_refused_for_it() -> None:
     limits: dict[str, Any] = {"max_net_exposure_pct": 10.0, "max_total_risk_pct": 100.0}
     long_book, short_book = portfolio_of(("HELD", 100, 600, 600)), portfolio_of(("HELD", -100, 600, 600))
@@ -210,9 +221,11 @@ def test_a_day_without_too_large_a_loss_lets_orders_pass(known: float) -> None:
     assert np.all(size(FIFTY_LONG, account_of(daily_pnl=known))["approved"])
 
 
-def test_while_the_days_result_is_not_known_every_offer_is_refused() -> None:
-    unknown = account_of(daily_pnl=math.nan)
+@pytest.mark.parametrize("result", [math.nan, math.inf, -math.inf])
+def test_while_the_days_result_is_not_known_every_offer_is_refused(result: float) -> None:
+    unknown = account_of(daily_pnl=result)
     made = size(offers(("AAA", 80, 100.0, 98.0), ("BBB", 70, 50.0, 49.0)), unknown)
+    assert math.isnan(figure_of(made, "max_daily_loss_pct"))
     said = "max_daily_loss_pct: the day's profit and loss is not known, so that its limit cannot be checked"
     assert made["reason"].to_list() == [said, said]
     assert np.all(size(FIFTY_LONG, unknown, max_daily_loss_pct=None)["approved"])

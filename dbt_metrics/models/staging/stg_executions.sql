@@ -1,6 +1,5 @@
 select
     order_ref,
-    slot || ':' || symbol as slot_symbol,
     slot,
     symbol,
     leg,

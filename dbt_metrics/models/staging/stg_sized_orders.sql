@@ -1,10 +1,11 @@
 select
     order_ref,
-    slot || ':' || symbol as slot_symbol,
     slot,
     symbol,
     direction,
     quantity,
+    stop_price,
+    target_price,
     approved,
     reason
 

@@ -1,5 +1,4 @@
 select
-    slot || ':' || symbol as slot_symbol,
     slot,
     symbol,
     rank

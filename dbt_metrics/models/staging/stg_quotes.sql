@@ -1,0 +1,7 @@
+select
+    slot,
+    symbol,
+    last,
+    observed_at
+
+from {{ source('current', 'quotes') }}

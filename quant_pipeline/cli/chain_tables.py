@@ -1,0 +1,316 @@
+"""The sections of an explanation: a title and a table for each link of the chain from the order back to the bars.
+
+Rendering only, readable at 80 columns and without colour; ``explain`` prints them in this order. Times are exchange
+time: the broker's words by the broker's clock, ours by this machine's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from quant_pipeline.automation.sessions import EXCHANGE_TIME
+from quant_pipeline.cli.panels import dollars, price, signed_dollars
+from quant_pipeline.history.order_chain import OrderChain, Row, Version
+
+COMPONENTS = ("momentum", "mean_reversion", "volatility", "volume", "microstructure")
+OURS = ("planned", "sending", "unknown", "refused")
+"""Events that are our own doing; the others are the broker's words."""
+NOT_RECORDED = Text("Not recorded.", style="dim")
+RUN_DIGITS = 8
+
+
+def sections(chain: OrderChain) -> Iterator[tuple[str, RenderableType]]:
+    """Title and content of every section that says something of this chain."""
+    yield "Decided", _decided(chain)
+    yield "On the quote", _quote(chain.quote) if chain.quote else NOT_RECORDED
+    yield "On daily bars", _bars(chain)
+    yield "With the account", _account(chain)
+    if chain.quality:
+        yield "Quality filter", _quality(chain.quality)
+    if chain.score:
+        yield "Score", _score(chain.score, chain.settings)
+        yield "Key signals", _key_signals(chain.score)
+    if chain.sized_order:
+        yield "Risk", _risk(chain.sized_order)
+    if chain.legs:
+        yield "Orders", _legs(chain.legs)
+        yield "What was said of them", _events(chain)
+        yield "Fills", _fills(chain.fills)
+        yield "Trade", _trade(chain)
+    yield "Versions", _versions(chain.versions)
+
+
+def _decided(chain: OrderChain) -> RenderableType:
+    decided = chain.decided
+    codes = {_stage(version.asset): version.code_version for version in chain.versions}
+    rows = [
+        ("slot", chain.slot),
+        ("run", decided.run_id),
+        ("version", f"{decided.asset} {decided.materialization_id}, {decided.finished_at:%Y-%m-%d %H:%M:%S UTC}"),
+        ("code", ", ".join(f"{stage} {code}" for stage, code in codes.items())),
+        ("settings", decided.settings_hash),
+        *_settings(chain),
+    ]
+    return _pairs(rows)
+
+
+def _settings(chain: OrderChain) -> list[tuple[str, str]]:
+    if chain.settings is None:
+        return [("", "what is behind this hash was not recorded")]
+    scoring, risk = chain.settings["scoring"], chain.settings["risk"]
+    return [
+        (
+            "",
+            f"threshold {scoring['threshold']:g}, stop {scoring['stop_atr_min']:g}-{scoring['stop_atr_max']:g} ATR, "
+            f"target {scoring['reward_to_risk']:g} R",
+        ),
+        (
+            "",
+            f"risk a trade {risk['max_risk_per_trade_pct']:g} %, a symbol {risk['max_position_pct']:g} %, "
+            f"total risk {risk['max_total_risk_pct']:g} %, in use {risk['max_utilization_pct']:g} %",
+        ),
+        ("", "all of them: explain --json, or lineage.settings in history.duckdb"),
+    ]
+
+
+def _quote(quote: Row) -> RenderableType:
+    age = (quote["observed_at"] - quote["quoted_at"]).total_seconds() if quote["quoted_at"] else None
+    shortable = {True: "yes", False: "no", None: "not known"}[quote["shortable"]]
+    return _pairs(
+        [
+            ("bid", f"{price(quote['bid'])} x {_whole(quote['bid_size'])}"),
+            ("ask", f"{price(quote['ask'])} x {_whole(quote['ask_size'])}"),
+            ("last", f"{price(quote['last'])}, {_whole(quote['volume'])} shares in the session so far"),
+            ("quoted at", "never" if age is None else f"{_time(quote['quoted_at'])}, {age:.0f} s old when it was read"),
+            ("halted", "yes" if quote["halted"] else "no"),
+            ("shortable", shortable),
+        ]
+    )
+
+
+def _bars(chain: OrderChain) -> RenderableType:
+    bars, version = chain.bars, _version(chain, "bars")
+    if bars is None:
+        return NOT_RECORDED
+    last = bars["last_bar"]
+    partial = "none"
+    if last["partial"]:
+        figures = ", ".join(f"{name} {price(last[name])}" for name in ("open", "high", "low", "close"))
+        partial = f"{figures}, {_whole(last['volume'])} shares"
+    return _pairs(
+        [
+            ("bars", f"{bars['bars']}, {bars['first']} to {bars['last']}; complete to {bars['last_complete']}"),
+            ("partial", partial),
+            ("data hash", f"{version.data_hash} (all symbols)" if version else ""),
+        ]
+    )
+
+
+def _account(chain: OrderChain) -> RenderableType:
+    account, held = chain.account, chain.position
+    if account is None:
+        return NOT_RECORDED
+    counts = {asset: version.rows for asset in ("portfolio", "working_orders") if (version := _version(chain, asset))}
+    position = f"{_whole(held['quantity'])} shares at {price(held['average_price'])}" if held else "none"
+    return _pairs(
+        [
+            ("account", f"{account['account']}, read at {_time(account['read_at'])}"),
+            ("capital", f"{dollars(account['capital'])} of {dollars(account['net_liquidation'])} net liquidation"),
+            ("deployed", f"{dollars(account['deployed'])}, available {dollars(account['available'])}"),
+            ("day's P&L", signed_dollars(account["daily_pnl"])),
+            ("held", f"{counts.get('portfolio', 0)} positions, {counts.get('working_orders', 0)} orders working"),
+            ("in this stock", position),
+        ]
+    )
+
+
+def _quality(quality: Row) -> RenderableType:
+    spread = "unknown" if quality["spread_pct"] is None else f"{quality['spread_pct']:.3f} %"
+    result = "passed" if quality["passed"] else f"rejected: {quality['reason']}"
+    return _pairs([("result", result), ("price", f"{price(quality['price'])}, spread {spread}")])
+
+
+def _score(score: Row, settings: Row | None) -> RenderableType:
+    weights = settings["scoring"]["weights"] if settings else {}
+    table = _table("component", ">score", ">weight", ">points")
+    for component in COMPONENTS:
+        earned, weight = score[f"{component}_score"], weights.get(component)
+        points = None if weight is None else weight * earned
+        table.add_row(
+            component.replace("_", " "),
+            f"{earned:.2f}",
+            "" if weight is None else f"{100 * weight:g} %",
+            _points(points),
+        )
+    table.add_row("total", "", "", f"{score['total_score']:.2f}", style="bold")
+    trade = _pairs(
+        [
+            ("direction", f"{score['direction']}; the other direction scored {score['opposite_score']:.2f}"),
+            ("prices", f"entry {price(score['entry_price'])}, stop {price(score['stop_price'])}, "
+                       f"target {price(score['target_price'])}, ATR {score['atr']:.4g}"),
+            ("expected", f"{score['expected_return_pct']:+.2f} %, chance of the target "
+                         f"{100 * score['win_probability']:.1f} %, confidence {score['confidence']:.0f}"),
+        ]
+    )  # fmt: skip
+    return Group(table, trade)
+
+
+def _key_signals(score: Row) -> RenderableType:
+    table = _table(">points", "what it says", "indicator", ">value", space=1)
+    for signal in score["key_signals"]:
+        table.add_row(_points(signal["contribution"]), signal["text"], signal["name"], f"{signal['value']:.5g}")
+    missing = score["missing_signals"]
+    if not missing:
+        return table
+    return Group(table, Text(f"Without {', '.join(missing)}, for which the history is too short.", style="dim"))
+
+
+def _risk(order: Row) -> RenderableType:
+    size = (
+        f"approved: {order['quantity']:,} shares worth {dollars(order['position_value'])}, "
+        f"{dollars(order['risk_amount'])} lost at the stop"
+    )
+    result = Text(size if order["approved"] else f"refused: {order['reason']}")
+    limits = order.get("limits")
+    if not limits:
+        return Group(result, Text("How the limits stood was not recorded then.", style="dim"))
+    table = _table("limit", ">figure", ">allowed", "unit", "")
+    for limit in limits:
+        table.add_row(
+            limit["limit"], _figure(limit["figure"]), _figure(limit["allowed"]), limit["unit"], _bound(limit)
+        )  # fmt: skip
+    return Group(result, table)
+
+
+def _bound(limit: Row) -> str:
+    """A word where the limit did not let the order pass."""
+    if limit["figure"] is None:
+        return "not known"
+    least = limit["limit"] == "min_position_value"
+    beyond = limit["figure"] < limit["allowed"] if least else limit["figure"] > limit["allowed"]
+    return "beyond" if beyond else ""
+
+
+def _legs(legs: Sequence[Row]) -> RenderableType:
+    table = _table("leg", "action", "type", ">price", ">shares", "state", ">filled", ">at", ">permanent id")
+    for leg in legs:
+        table.add_row(
+            leg["leg"], leg["action"], leg["order_type"], price(leg["price"]), _whole(leg["quantity"]),
+            leg["state"].replace("_", " "), _whole(leg["filled_quantity"]), price(leg["average_fill_price"]),
+            str(leg["perm_id"] or "none"),
+        )  # fmt: skip
+    reasons = [Text(f"{leg['leg']}: {leg['reason']}") for leg in legs if leg["reason"]]
+    return Group(table, *reasons)
+
+
+def _events(chain: OrderChain) -> RenderableType:
+    table = _table("at", "by", "leg", "word", "status", ">filled", "text", space=1)
+    events = sorted(
+        ((event, leg["leg"]) for leg in chain.legs for event in leg["events"]), key=lambda one: one[0]["id"]
+    )
+    day = chain.slot[:10]
+    for event, leg in events:
+        ours = event["kind"] in OURS
+        code = f"{event['code']}: " if event["code"] is not None else ""
+        filled = _whole(event["filled"]) if event["filled"] is not None else ""
+        if event["filled"] and event["average_price"]:
+            filled += f" at {price(event['average_price'])}"
+        table.add_row(
+            _time(event["at"], unless_on=day), "us" if ours else "broker", leg, event["kind"].replace("_", " "),
+            event["status"] or "", filled, f"{code}{event['text'] or ''}",
+        )  # fmt: skip
+    return table
+
+
+def _fills(fills: Sequence[Row]) -> RenderableType:
+    if not fills:
+        return Text("None read yet; executions are read with the slots that follow.", style="dim")
+    table = _table("at", "side", ">shares", ">price", ">commission", "execution")
+    for fill in fills:
+        commission = dollars(fill["commission"]) if fill["commission"] is not None else "not yet"
+        corrected = f", corrected by {fill['corrected_by']}" if fill["corrected_by"] else ""
+        table.add_row(
+            _time(fill["filled_at"]), fill["side"], _whole(fill["quantity"]), price(fill["price"]), commission,
+            f"{fill['exec_id']}{corrected}",
+        )  # fmt: skip
+    return table
+
+
+def _trade(chain: OrderChain) -> RenderableType:
+    trade = chain.trade
+    if trade is None:
+        why = "It opened none by then." if chain.trades_measured else "Not measured yet: metrics.trades is not built."
+        return Text(why, style="dim")
+    risk = f", {trade['r_multiple']:+.2f} R" if trade["r_multiple"] is not None else ""
+    left = f"{_time(trade['closed_at'])} by {trade['exit_reason']}" if trade["closed_at"] else "still open"
+    return _pairs(
+        [
+            ("trade", f"{trade['status']}, {trade['direction']} {_whole(trade['entry_quantity'])} shares"),
+            ("in", f"{price(trade['entry_price'])} on {_time(trade['opened_at'])}"),
+            ("out", f"{price(trade['exit_price'])}, {left}"),
+            ("P&L", f"{signed_dollars(trade['net_pnl'])} net{risk}"),
+            ("commission", dollars(trade["commission"])),
+            ("worst / best", f"{signed_dollars(trade['mae'])} / {signed_dollars(trade['mfe'])} on the way"),
+        ]
+    )
+
+
+def _versions(versions: Iterable[Version]) -> RenderableType:
+    table = _table("asset", ">id", "data hash", ">rows", "made, UTC", "run", space=1)
+    for version in versions:
+        table.add_row(
+            version.asset, str(version.materialization_id), version.data_hash,
+            f"{version.rows:,}" + (" gone" if version.pruned else ""), f"{version.finished_at:%H:%M:%S}",
+            version.run_id[:RUN_DIGITS],
+        )  # fmt: skip
+    return table
+
+
+def _version(chain: OrderChain, asset: str) -> Version | None:
+    return next((version for version in chain.versions if version.asset == asset), None)
+
+
+def _stage(asset: str) -> str:
+    if asset == "executions":
+        return "act"
+    return "decide" if asset in ("quality_filter", "indicators", "scores", "sized_orders") else "observe"
+
+
+def _pairs(rows: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", min_width=11)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _table(*columns: str, space: int = 2) -> Table:
+    """A table of columns with space between them; a name that begins with ``>`` is of a column of figures."""
+    table = Table(box=None, padding=(0, space, 0, 0), pad_edge=False)
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", header_style="dim")
+    return table
+
+
+def _time(moment: dt.datetime | str, unless_on: str = "") -> str:
+    """Exchange time to the second, with the day unless that is ``unless_on``."""
+    at = (dt.datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(EXCHANGE_TIME)
+    return f"{at:%H:%M:%S}" if f"{at:%Y-%m-%d}" == unless_on else f"{at:%m-%d %H:%M:%S}"
+
+
+def _whole(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:,.0f}"
+
+
+def _points(points: float | None) -> str:
+    return "" if points is None else f"{points:.2f}"
+
+
+def _figure(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:,.2f}"

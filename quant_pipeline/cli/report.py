@@ -1,0 +1,60 @@
+"""``quant-pipeline report``: builds the metrics, writes the tear sheet and prints its headline figures.
+
+The order of these steps and what is said of them belong here; the metrics are ``metrics.build``'s business, the page is
+``metrics.tear_sheet``'s.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from quant_pipeline.cli.panels import console
+from quant_pipeline.metrics.tear_sheet import Headline, headlines, write_tear_sheet
+from quant_pipeline.settings import Settings
+
+PAGE = "report.html"
+PAIRS_A_LINE = 3
+
+
+def report_performance(settings: Settings, out: Path | None, say: Callable[[str], None], *, build: bool) -> Path:
+    """Write the tear sheet of the published history, after building its metrics, and print the headline figures.
+
+    Without ``out`` the page is ``report.html`` in the home. Raises ``HistoryError`` when nothing is recorded and
+    ``MetricsError`` when the metrics cannot be built; the page of before stays then.
+    """
+    if build:
+        say("Building the metrics with dbt, which takes about ten seconds")
+        from quant_pipeline.metrics.build import build_metrics
+
+        started = time.monotonic()
+        built = build_metrics(settings)
+        say(f"Built {len(built.rows)} tables and views in {time.monotonic() - started:.1f} s")
+        for warning in built.warnings:
+            say(f"A test of the metrics warns: {warning}")
+    history = settings.home / "history.duckdb"
+    page = write_tear_sheet(history, (out or settings.home / PAGE).expanduser().absolute())
+    for headline in headlines(history):
+        _print(headline)
+    say(f"The tear sheet is {page}; open it with a browser, it needs no network.")
+    return page
+
+
+def _print(headline: Headline) -> None:
+    shown = console()
+    shown.print(f"\nAccount {headline.account}, {headline.period}", style="bold", highlight=False)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(PAIRS_A_LINE):
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, justify="right")
+    for first in range(0, len(headline.tiles), PAIRS_A_LINE):
+        tiles = headline.tiles[first : first + PAIRS_A_LINE]
+        table.add_row(*(text for tile in tiles for text in (Text(tile.label, style="dim"), Text(tile.value))))
+    shown.print(table)
+    for warning in headline.warnings:
+        shown.print(Text(f"{warning}.", style="yellow"))
+    shown.print()

@@ -1,0 +1,70 @@
+"""The order journal for those who only read it: nothing is created, migrated or locked, and nothing takes seconds.
+
+``OrderJournal`` needs the frames, checks the whole file and brings it to the present layout, which is right for those
+who send orders. ``explain`` and ``verify`` look at the journal as it lies there, through this.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from quant_pipeline.errors import HistoryError
+from quant_pipeline.history.journal_tables import JOURNAL_TABLES, SCHEMA_VERSION, refuse_lost
+
+Row = dict[str, Any]
+
+
+class JournalReader:
+    """Rows of the journal as mappings; a journal that never was has none."""
+
+    def __init__(self, connection: sqlite3.Connection | None) -> None:
+        self._connection = connection
+
+    def rows(self, table: str, which: str = "", parameters: Sequence[object] = ()) -> list[Row]:
+        """Rows of ``intents``, ``events`` or ``fills``; ``which`` is what follows the table's name in SQL.
+
+        A column that the file does not have yet is missing in every row.
+        """
+        if self._connection is None:
+            return []
+        there = {name for _, name, *_ in self._connection.execute(f"PRAGMA table_info({table})")}
+        names = [name if name in there else f"NULL AS {name}" for name in JOURNAL_TABLES[table]]
+        cursor = self._connection.execute(f"SELECT {', '.join(names)} FROM {table} {which}", parameters)
+        return [dict(zip(JOURNAL_TABLES[table], row, strict=True)) for row in cursor]
+
+
+@contextmanager
+def reading(home: Path) -> Iterator[JournalReader]:
+    """One consistent reading of the journal below a home.
+
+    Raises ``HistoryError`` when the journal is gone although there was one, is damaged or of a newer version.
+    """
+    path = home / "orders.sqlite"
+    refuse_lost(path)
+    if not path.exists():
+        yield JournalReader(None)
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("BEGIN")
+            _refuse_foreign(connection, path)
+            yield JournalReader(connection)
+    except sqlite3.Error as error:
+        raise HistoryError(
+            f"The order journal {path} cannot be read ({error}); restore a backup of it, nothing was changed."
+        ) from error
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise HistoryError(
+            f"The order journal {path} has layout version {version} and this program knows versions up to "
+            f"{SCHEMA_VERSION}; run the newer quant-pipeline that wrote it, nothing was changed."
+        )
+    if version == 0:
+        raise HistoryError(f"{path} is not an order journal of this pipeline; move it away, it was not changed.")

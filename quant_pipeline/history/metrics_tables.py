@@ -1,0 +1,115 @@
+"""The metrics in the history: a copy for dbt to work on, and what it built there taken over into the working file.
+
+dbt holds the file it works on for seconds, so it never gets the working file. Copying holds nobody up, as publishing
+does not; what was built is read from the copy before the working file is asked for, so that the taking over is one
+short transaction. Which relations the metrics have is dbt's business; when they are built is ``metrics.build``'s.
+``History`` calls this.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
+
+from quant_pipeline.errors import HistoryError
+from quant_pipeline.history.working_file import WorkingFile
+
+SCHEMA = "metrics"
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class BuiltRelation:
+    """A table or view of the metrics: the statement that makes it, its comments, and a table's rows."""
+
+    name: str
+    statement: str
+    comments: tuple[str, ...]
+    rows: pa.Table | None
+
+    @property
+    def row_count(self) -> int | None:
+        """Rows of a table; None for a view."""
+        return None if self.rows is None else self.rows.num_rows
+
+
+def copy_to(file: WorkingFile, target: Path) -> None:
+    """Make ``target`` a copy of the history as it is now, for this process alone."""
+    with file.checkpoints():
+        descriptor = file.checkpoint()
+        try:
+            with os.fdopen(os.dup(descriptor), "rb") as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy, CHUNK_BYTES)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise HistoryError(
+                f"The history could not be copied to {target} ({error.strerror}); nothing was changed, free space or "
+                "mend the cause and run it again."
+            ) from error
+        finally:
+            file.release(descriptor)
+
+
+def read_built(copy: Path, names: Sequence[str]) -> list[BuiltRelation]:
+    """What dbt built in a copy, of the relations ``names``: tables first, views in the order they were made in."""
+    with duckdb.connect(copy, read_only=True) as connection:
+        return [
+            BuiltRelation(
+                name,
+                statement,
+                _comments(connection, kind, name, comment),
+                connection.table(f'{SCHEMA}."{name}"').to_arrow_table() if kind == "TABLE" else None,
+            )
+            for kind, name, statement, comment in _relations(connection)
+            if name in set(names)
+        ]
+
+
+def take_over(connection: DuckDBPyConnection, built: Sequence[BuiltRelation]) -> None:
+    """Replace the metrics of the open history by what was built; relations that are not among it are dropped."""
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    for kind, name, _, _ in _relations(connection):
+        connection.execute(f'DROP {kind} {SCHEMA}."{name}"')
+    for relation in built:
+        connection.execute(relation.statement)
+        if relation.rows is not None:
+            connection.register("built", relation.rows)
+            try:
+                connection.execute(f'INSERT INTO {SCHEMA}."{relation.name}" BY NAME FROM built')
+            finally:
+                connection.unregister("built")
+        for comment in relation.comments:
+            connection.execute(comment)
+
+
+def _relations(connection: DuckDBPyConnection) -> list[tuple[str, str, str, str | None]]:
+    """Kind, name, statement and comment of every relation of the metrics in the open file."""
+    return connection.execute(
+        """
+        SELECT kind, name, sql, comment FROM (
+            SELECT 'TABLE' AS kind, table_name AS name, sql, comment, table_oid AS oid, database_name, schema_name
+            FROM duckdb_tables()
+            UNION ALL
+            SELECT 'VIEW', view_name, sql, comment, view_oid, database_name, schema_name FROM duckdb_views())
+        WHERE database_name = current_database() AND schema_name = ? ORDER BY kind, oid
+        """,
+        [SCHEMA],
+    ).fetchall()
+
+
+def _comments(connection: DuckDBPyConnection, kind: str, name: str, comment: str | None) -> tuple[str, ...]:
+    columns = connection.execute(
+        "SELECT column_name, comment FROM duckdb_columns() WHERE database_name = current_database() "
+        "AND schema_name = ? AND table_name = ? AND comment IS NOT NULL ORDER BY column_index",
+        [SCHEMA, name],
+    ).fetchall()
+    targets = [(f'{kind} {SCHEMA}."{name}"', comment)] if comment else []
+    targets += [(f'COLUMN {SCHEMA}."{name}"."{column}"', text) for column, text in columns]
+    return tuple(f"COMMENT ON {target} IS '{text.replace(chr(39), chr(39) * 2)}'" for target, text in targets)
