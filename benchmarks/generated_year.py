@@ -25,6 +25,7 @@ from benchmarks.generated_orders import OrderLife
 from quant_pipeline.assets.decide import session_progress
 from quant_pipeline.automation.sessions import session_on, sessions_between
 from quant_pipeline.automation.slots import Slot, slots_of
+from quant_pipeline.history.bars import spans
 from quant_pipeline.history.columns import table_hash, to_arrow, to_frame
 from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.store import History, Materialization
@@ -220,14 +221,8 @@ class Bulk:
         sources = np.array([ACCOUNT] * rows.num_rows, dtype=object)
         gone = np.zeros(rows.num_rows, bool)
         self._take("bars", rows, identity, slot, source=sources, live=live, gone=gone)
-        first, last = market.days[year][0], market.days[year][-1]
-        count = len(members)
-        frames = pa.table({
-            "source": [ACCOUNT] * count, "symbol": market.names[members],
-            "place": np.arange(count, dtype=np.int32) * BARS + 1,
-            "first_date": np.full(count, first), "last_date": np.full(count, last), "live_from": np.full(count, last),
-            "rows": np.full(count, BARS, dtype=np.int32),
-        })  # fmt: skip
+        frames = spans(table)
+        frames = frames.append_column("source", pa.array([ACCOUNT] * len(members)))
         self._take("bars_frames", frames, identity, slot)
 
 

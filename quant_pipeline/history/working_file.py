@@ -96,6 +96,9 @@ class WorkingFile:
         Raises ``HistoryError`` also when nothing was ever recorded.
         """
         if not any(map(_size, (self.path, self.log, self._published))):
+            home = self._published.parent
+            if home.is_file():
+                raise HistoryError(f"{home} is a file, not the folder of a home; move it or set QUANT_HOME to another.")
             raise HistoryError("Nothing is recorded yet; start with quant-pipeline run.")
         with self.turn(), self._attached(self._prepare_reading) as connection, _transaction(connection):
             yield connection

@@ -55,7 +55,7 @@ def with_holes(history: History, slots: int = 6) -> None:
     history.prune(1, OrderJournal(history.home))
 
 
-def everything(history: History) -> dict[str, list[tuple[object, ...]]]:
+def everything(history: History) -> dict[str, object]:
     """All rows of all tables and views, and what the catalog says of them."""
     with duckdb.connect(history.publish(), read_only=True) as reader:
         names = reader.execute("SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL").fetchall()
