@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from quant_pipeline.frames import FRAMES, empty
+from quant_pipeline.history.order_journal import Intent, OrderJournal
 from quant_pipeline.history.store import History
 from quant_pipeline_tests.history.recorded_frames import indicators
 
@@ -18,6 +19,7 @@ WHOLE, NOTHING_PASSED, INTERRUPTED, RERUN_HALFWAY = (
     "2026-11-20T10:45",
     "2026-11-20T11:00",
 )
+DECIDED_AGAIN = "2026-11-20T11:15"
 _STARTED = dt.datetime(2026, 11, 20, 15, 15, tzinfo=dt.UTC)
 _PRICES = {"direction": "LONG", "entry_price": 150.25, "stop_price": 145.80, "target_price": 161.38}
 
@@ -44,7 +46,24 @@ def publish_four_slots(home: Path) -> Path:
     _record(history, INTERRUPTED, ("universe", empty("universe")), ("quality_filter", empty("quality_filter")))
     _record(history, RERUN_HALFWAY, universe("A", "B"), quality_filter("A", B="halted"))
     _record(history, RERUN_HALFWAY, universe("A"))
+    _send_and_decide_again(history)
     return history.publish()
+
+
+def _send_and_decide_again(history: History) -> None:
+    """A is sent and B refused; afterwards, too late to send anything, both are approved."""
+    slot = DECIDED_AGAIN
+    offered = [universe("A", "B"), quality_filter("A", "B"), scores(slot, A=81.0, B=74.5)]
+    made = _record(history, slot, *offered, sized_orders(slot, A=None, B="5 % a symbol is reached"))
+    journal = OrderJournal(history.home)
+    entry = f"{slot}:A:entry"
+    journal.plan([Intent(entry, "DU1", slot, "A", "entry", "BUY", "LMT", 30, 150.25, "DAY", None, made)])
+    journal.mark_sending(entry, 1, 1)
+    journal.record_event(entry, "status", state="working")
+    history.mirror_journal(journal)
+    _record(history, slot, executions(slot, A="sent"))
+    decided = sized_orders(slot, A=None, B=None)
+    _record(history, slot, *offered, decided, executions(slot, A="refused", B="refused"), run_id="another run")
 
 
 def universe(*symbols: str) -> tuple[str, pd.DataFrame]:
@@ -104,11 +123,13 @@ def _frame(asset: str, **values: Any) -> tuple[str, pd.DataFrame]:
     return asset, pd.DataFrame(values, columns=list(FRAMES[asset].columns))
 
 
-def _record(history: History, slot: str, *frames: tuple[str, pd.DataFrame]) -> None:
+def _record(history: History, slot: str, *frames: tuple[str, pd.DataFrame], run_id: str = "run") -> int:
+    """Append the frames, each made from the one before, and return the id of the last."""
     inputs: list[int] = []
     for asset, frame in frames:
         made = history.append(
-            asset, frame, slot=slot, run_id="run", code_version="1", settings_hash="abc", inputs=inputs,
+            asset, frame, slot=slot, run_id=run_id, code_version="1", settings_hash="abc", inputs=inputs,
             started_at=_STARTED,
         )  # fmt: skip
         inputs = [made.id]
+    return inputs[-1]

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from quant_pipeline_tests.metrics.recorded_slots import (
+    DECIDED_AGAIN,
     INTERRUPTED,
     NOTHING_PASSED,
     RERUN_HALFWAY,
@@ -65,7 +66,14 @@ def test_slot_health_counts_what_was_recorded(reader: duckdb.DuckDBPyConnection)
         (NOTHING_PASSED, 2, 0, 0.0, "halted", 0, 0, 0, None, 0, 0, 0, None),
         (INTERRUPTED, 0, 0, None, None, None, None, None, None, None, None, None, None),
         (RERUN_HALFWAY, 1, 1, 0.5, "halted", None, None, None, None, None, None, None, None),
+        (DECIDED_AGAIN, 2, 2, 1.0, None, 2, 2, 1, "5 % a symbol is reached", 3, 0, 0, None),
     ]
+
+
+def test_what_was_decided_again_is_no_part_of_what_happened(reader: duckdb.DuckDBPyConnection) -> None:
+    assert reader.execute(
+        "SELECT symbol, outcome, reason FROM metrics.signal_history WHERE slot = ? ORDER BY symbol", [DECIDED_AGAIN]
+    ).fetchall() == [("A", "working", None), ("B", "refused", "5 % a symbol is reached")]
 
 
 def test_people_find_the_metrics_explained_and_nothing_else_beside_them(reader: duckdb.DuckDBPyConnection) -> None:

@@ -19,13 +19,19 @@ with sized as not materialized (
 
 ),
 
-newest_scores as not materialized (
+counted as not materialized (
+
+    select * from {{ ref('stg_materializations') }}
+
+),
+
+counted_scores as not materialized (
 
     select
         slot,
         materialization_id as scores_id
 
-    from {{ source('lineage', 'latest') }}
+    from counted
     where asset = 'scores'
 
 ),
@@ -41,28 +47,31 @@ intents as not materialized (
         intents.filled_quantity,
         intents.reason,
         intents.materialization_id as sized_id,
-        coalesce(sized.scores_id, newest_scores.scores_id) as scores_id
+        coalesce(sized.scores_id, counted_scores.scores_id) as scores_id
 
     from {{ source('journal', 'intents') }} as intents
     left join sized on intents.materialization_id = sized.sized_id
-    left join newest_scores on intents.slot = newest_scores.slot
+    left join counted_scores on intents.slot = counted_scores.slot
     where intents.leg = 'entry'
 
 ),
 
--- What was decided from the newest scores; where no input is noted, what was decided in the slot.
-newest as not materialized (
+-- What was decided from the scores that count: by the run that counts, else last; where no input is noted, in the slot.
+decided as not materialized (
 
     select
-        newest_scores.slot,
-        newest_scores.scores_id,
-        max(sized.sized_id) filter (
-            where sized.scores_id = newest_scores.scores_id or sized.scores_id is null
+        counted_scores.slot,
+        counted_scores.scores_id,
+        max_by(sized.sized_id, (counted.materialization_id is not null, sized.sized_id)) filter (
+            where sized.scores_id = counted_scores.scores_id or sized.scores_id is null
         ) as sized_id
 
-    from newest_scores
-    left join sized on newest_scores.slot = sized.slot
-    group by newest_scores.slot, newest_scores.scores_id
+    from counted_scores
+    left join sized on counted_scores.slot = sized.slot
+    left join counted
+        on sized.sized_id = counted.materialization_id
+        and counted.asset = 'sized_orders'
+    group by counted_scores.slot, counted_scores.scores_id
 
 ),
 
@@ -75,8 +84,8 @@ executions as not materialized (
         reason,
         case when outcome <> 'refused' or status = 'rejected' then status end as state
 
-    from {{ source('current', 'executions') }}
-    where leg = 'entry'
+    from {{ source('main', 'executions') }}
+    where leg = 'entry' and materialization_id in (select materialization_id from counted where asset = 'executions')
 
 ),
 
@@ -134,7 +143,7 @@ select
         when coalesce(intents.state, executions.state)
             in ('working', 'partly_filled', 'filled', 'cancelled', 'rejected')
             then coalesce(intents.state, executions.state)
-        when sized_orders.order_ref is null and coalesce(intents.sized_id, newest.sized_id) is not null
+        when sized_orders.order_ref is null and coalesce(intents.sized_id, decided.sized_id) is not null
             then 'below_threshold'
         when not sized_orders.approved then 'refused'
         else 'not_sent'
@@ -145,17 +154,17 @@ select
     trades.r_multiple
 
 from {{ source('main', 'scores') }} as scores
-left join newest on scores.materialization_id = newest.scores_id
+left join decided on scores.materialization_id = decided.scores_id
 left join intents
     on scores.slot = intents.slot
     and scores.symbol = intents.symbol
 inner join {{ source('lineage', 'materializations') }} as made on scores.materialization_id = made.id
 left join {{ source('current', 'account') }} as account on scores.slot = account.slot
 left join {{ source('main', 'sized_orders') }} as sized_orders
-    on coalesce(intents.sized_id, newest.sized_id) = sized_orders.materialization_id
+    on coalesce(intents.sized_id, decided.sized_id) = sized_orders.materialization_id
     and scores.symbol = sized_orders.symbol
 left join executions
     on scores.slot = executions.slot
     and scores.symbol = executions.symbol
 left join trades on intents.order_ref = trades.entry_order_ref
-where scores.materialization_id = coalesce(intents.scores_id, newest.scores_id)
+where scores.materialization_id = coalesce(intents.scores_id, decided.scores_id)

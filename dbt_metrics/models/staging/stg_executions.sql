@@ -6,4 +6,7 @@ select
     outcome,
     reason
 
-from {{ source('current', 'executions') }}
+from {{ source('main', 'executions') }}
+where materialization_id in (
+    select materialization_id from {{ ref('stg_materializations') }} where asset = 'executions'
+)

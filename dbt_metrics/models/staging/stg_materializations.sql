@@ -1,12 +1,31 @@
+-- The version of each asset that counts in its slot: that of the run whose orders were sent, for what was decided again
+-- later is no part of what happened; the newest where none were sent, or where that run made no version of its own.
+with sending as (
+
+    select
+        intents.slot,
+        max_by(materializations.run_id, materializations.id) as run_id
+
+    from {{ source('journal', 'intents') }} as intents
+    inner join {{ source('lineage', 'materializations') }} as materializations
+        on intents.materialization_id = materializations.id
+    where intents.leg = 'entry' and intents.state not in ('planned', 'refused')
+    group by intents.slot
+
+)
+
 select
-    latest.materialization_id,
-    latest.asset,
-    latest.slot,
+    materializations.id as materialization_id,
+    materializations.asset,
+    materializations.slot,
     materializations.run_id,
     materializations.started_at,
     materializations.finished_at,
-    latest.materialization_id not in (select materialization_id from {{ source('lineage', 'pruned') }}) as has_rows
+    materializations.id not in (select materialization_id from {{ source('lineage', 'pruned') }}) as has_rows
 
-from {{ source('lineage', 'latest') }} as latest
-inner join {{ source('lineage', 'materializations') }} as materializations
-    on latest.materialization_id = materializations.id
+from {{ source('lineage', 'materializations') }} as materializations
+left join sending on materializations.slot = sending.slot
+qualify row_number() over (
+    partition by materializations.slot, materializations.asset
+    order by coalesce(materializations.run_id = sending.run_id, false) desc, materializations.id desc
+) = 1

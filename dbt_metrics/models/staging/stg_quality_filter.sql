@@ -4,4 +4,7 @@ select
     passed,
     reason
 
-from {{ source('current', 'quality_filter') }}
+from {{ source('main', 'quality_filter') }}
+where materialization_id in (
+    select materialization_id from {{ ref('stg_materializations') }} where asset = 'quality_filter'
+)

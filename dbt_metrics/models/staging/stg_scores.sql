@@ -4,4 +4,7 @@ select
     direction,
     total_score
 
-from {{ source('current', 'scores') }}
+from {{ source('main', 'scores') }}
+where materialization_id in (
+    select materialization_id from {{ ref('stg_materializations') }} where asset = 'scores'
+)

@@ -9,4 +9,7 @@ select
     approved,
     reason
 
-from {{ source('current', 'sized_orders') }}
+from {{ source('main', 'sized_orders') }}
+where materialization_id in (
+    select materialization_id from {{ ref('stg_materializations') }} where asset = 'sized_orders'
+)

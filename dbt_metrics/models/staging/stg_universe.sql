@@ -3,4 +3,7 @@ select
     symbol,
     rank
 
-from {{ source('current', 'universe') }}
+from {{ source('main', 'universe') }}
+where materialization_id in (
+    select materialization_id from {{ ref('stg_materializations') }} where asset = 'universe'
+)
