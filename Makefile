@@ -2,6 +2,7 @@
 #   make run    one whole slot on the paper gateway      make up     the Dagster UI with everything live
 #   make test   all tests                                make check  format, lint and types
 #   make bench  the indicators beside TA-Lib, in numbers
+#   make fuzz   a million frames of nonsense to the paper gateway
 # Versions come from the lock files; nothing is installed outside .venv.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: run up test check bench format lock clean
+.PHONY: run up test check bench fuzz format lock clean
 
 run: $(VENV)/.runtime
 	@$(BIN)/quant-pipeline run
@@ -30,6 +31,9 @@ check: $(VENV)/.development
 # Writes benchmarks/latest.json and the table of the README; give it a quiet machine.
 bench: $(VENV)/.development
 	@$(BIN)/python -m benchmarks.indicators
+
+fuzz: $(VENV)/.development
+	@$(BIN)/python -m benchmarks.fuzz_gateway
 
 format: $(VENV)/.development
 	@$(BIN)/ruff format .

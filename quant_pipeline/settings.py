@@ -22,10 +22,11 @@ from pydantic_settings import SettingsError as UnreadableVariable
 
 from quant_pipeline.errors import SettingsError
 from quant_pipeline.home import DEFAULT_HOME, HOME_VARIABLE, read_settings_file, settings_file
+from quant_pipeline.paper_gateway.starting_values import DEFAULT_SEED, STARTING_CASH
 from quant_pipeline.quant.signals import COMPONENTS, SIGNAL_NAMES, Ramp, signals_in_force
 
 NOT_SETTINGS = frozenset({"QUANT_HISTORY"})  # where dbt finds the history
-EMBEDDED_CAPITAL = 100_000.0
+EMBEDDED_CAPITAL = STARTING_CASH
 
 _overrides: ContextVar[dict[str, Any]] = ContextVar("overrides", default={})  # noqa: B039 - never changed in place
 
@@ -258,7 +259,7 @@ class BrokerSettings(Section):
 class GatewaySettings(Section):
     """The embedded paper gateway."""
 
-    seed: int = Field(default=7, ge=0, description="Seed of the synthetic market")
+    seed: int = Field(default=DEFAULT_SEED, ge=0, description="Seed of the synthetic market")
     cash: Positive = Field(default=EMBEDDED_CAPITAL, description="Cash a new book starts with, in dollars")
     idle_minutes: Positive = Field(default=30.0, description="The embedded gateway ends after so long without a client")
     start_seconds: Positive = Field(default=30.0, description="Time allowed for the gateway to start")

@@ -12,10 +12,15 @@ import logging
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from quant_pipeline.cli.gateway_command import Unsaid, gateway_command
 from quant_pipeline.cli.options import FILE, at_option, bars_option, minute_bars_option, speed_option
+
+if TYPE_CHECKING:
+    from quant_pipeline.paper_gateway.options import GatewayOptions
 
 
 class InOrderOfUse(click.Group):
@@ -229,59 +234,23 @@ def compact() -> None:
     compact_history(load_settings(), _say)
 
 
-@commands.command(short_help="Serve the paper gateway alone, for any TWS client.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), metavar="N", default=0, help="Port on 127.0.0.1. Default: a free one."
-)
-@click.option("--home", type=FILE, metavar="DIR", help="Where the paper book is kept. Default: QUANT_HOME.")
-@at_option
-@speed_option
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of the synthetic market.")
-@bars_option
-@minute_bars_option
-@click.option("--stop", is_flag=True, help="End the gateway that runs in this home.")
-def gateway(
-    port: int,
-    home: Path | None,
-    at: dt.datetime | None,
-    speed: float,
-    seed: int | None,
-    bars: Path | None,
-    minute_bars: Path | None,
-    stop: bool,
-) -> None:
-    """Serve the paper gateway alone, for any TWS client, until Ctrl-C.
-
-    Prints "listening on 127.0.0.1:PORT" once it accepts connections.
-    """
-    from quant_pipeline.cli.market import refuse_minutes_alone
+def _unsaid_of_settings(home: Path | None) -> Unsaid:
     from quant_pipeline.settings import load_settings
 
     settings = load_settings(**({"home": home} if home else {}))
     chosen_home = home.expanduser().absolute() if home else settings.home
-    if stop:
-        from quant_pipeline.paper_gateway import embedded
+    return Unsaid(chosen_home, settings.gateway.seed, settings.gateway.cash)
 
-        _say("gateway stopped" if embedded.stop(chosen_home) else "no gateway is running")
-        return
-    refuse_minutes_alone(bars, minute_bars)
-    from quant_pipeline.paper_gateway.options import GatewayOptions
+
+def _serve_gateway(options: GatewayOptions) -> None:
     from quant_pipeline.paper_gateway.serve import serve
 
     # What it logs is for the person at this terminal, who needs no module names.
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    serve(
-        GatewayOptions(
-            home=chosen_home,
-            port=port,
-            at=at,
-            speed=speed,
-            seed=settings.gateway.seed if seed is None else seed,
-            bars=bars,
-            minute_bars=minute_bars,
-            cash=settings.gateway.cash,
-        )
-    )
+    serve(options)
+
+
+commands.add_command(gateway_command(_unsaid_of_settings, _serve_gateway))
 
 
 @commands.command("settings", short_help="List every setting with its default and meaning.")

@@ -31,6 +31,10 @@ CONNECT_SECONDS = 1.0
 STOP_SECONDS = 10.0
 KILL_SECONDS = 5.0
 
+LIFTED_LIMITS = ("messages_per_second", "market_data_lines", "open_history_requests")
+"""What the settings under ``broker`` hold the pipeline to by itself: the embedded gateway does not count it again, so
+that a client whose throttle is switched off is served as fast as it can be."""
+
 _started_here: dict[int, subprocess.Popen[bytes]] = {}
 """Gateways this process started, kept so that they are reaped when they end."""
 
@@ -124,8 +128,10 @@ def _start(
     command = [sys.executable, "-m", "quant_pipeline.paper_gateway", "--home", str(home)]
     command += ["--seed", str(gateway.seed), "--cash", repr(gateway.cash), "--speed", repr(float(speed))]
     command += ["--idle-minutes", repr(gateway.idle_minutes)]
+    for name in LIFTED_LIMITS:
+        command += ["--limit", f"{name}=off"]
     for option, value in (
-        ("--at", at and exchange_time(at).isoformat()),
+        ("--at", at and exchange_time(at).replace(tzinfo=None).isoformat()),
         ("--bars", bars),
         ("--minute-bars", minute_bars),
     ):

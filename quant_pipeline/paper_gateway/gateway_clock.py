@@ -23,6 +23,11 @@ FIRST_LIGHT = dt.timedelta(minutes=45)
 class Clock(Protocol):
     """Whatever says what time it is at the exchange."""
 
+    @property
+    def runs(self) -> bool:
+        """Whether time passes by itself; else it stands still between steps, and nothing may ask the machine's."""
+        ...
+
     def now(self) -> dt.datetime:
         """The present instant as an aware datetime in exchange time."""
         ...
@@ -30,6 +35,8 @@ class Clock(Protocol):
 
 class GatewayClock:
     """A clock that starts at an instant and runs ``speed`` times as fast as the machine's monotonic clock."""
+
+    runs = True
 
     def __init__(self, start: dt.datetime, speed: float = 1.0) -> None:
         if not (math.isfinite(speed) and speed > 0):
@@ -61,11 +68,7 @@ class GatewayClock:
             UsageError: The speed is not a positive number.
             SlotError: The instant lies outside the exchange calendar.
         """
-        start = _default_start(wall_time()) if at is None else exchange_time(at)
-        if not_before is not None:
-            start = max(start, exchange_time(not_before))
-        session_on(start.date())
-        return cls(start, speed)
+        return cls(starting_instant(at, not_before, wall_time=wall_time), speed)
 
     def now(self) -> dt.datetime:
         """The present instant as an aware datetime in exchange time; never runs backwards."""
@@ -75,6 +78,8 @@ class GatewayClock:
 
 class ManualClock:
     """A clock that stands still until it is moved, for tests and for stepping through a session."""
+
+    runs = False
 
     def __init__(self, start: dt.datetime) -> None:
         self._now = exchange_time(start).astimezone(dt.UTC)
@@ -97,6 +102,32 @@ class ManualClock:
     def advance(self, by: dt.timedelta) -> None:
         """Move forward by a span of time, which must not be negative."""
         self.set(self._now + by)
+
+
+def clock_starting(at: dt.datetime | None, speed: float, not_before: dt.datetime | None) -> GatewayClock | ManualClock:
+    """The clock of a gateway: one that stands still at speed 0, else one that runs.
+
+    Raises:
+        UsageError: The speed is negative or no number.
+        SlotError: The instant lies outside the exchange calendar.
+    """
+    if speed == 0:
+        return ManualClock(starting_instant(at, not_before))
+    return GatewayClock.starting(at, speed, not_before)
+
+
+def starting_instant(
+    at: dt.datetime | None = None,
+    not_before: dt.datetime | None = None,
+    *,
+    wall_time: Callable[[], dt.datetime] = lambda: dt.datetime.now(EXCHANGE_TIME),
+) -> dt.datetime:
+    """Where a clock starts, as ``GatewayClock.starting`` describes it."""
+    start = _default_start(wall_time()) if at is None else exchange_time(at)
+    if not_before is not None:
+        start = max(start, exchange_time(not_before))
+    session_on(start.date())
+    return start
 
 
 def exchange_time(instant: dt.datetime) -> dt.datetime:

@@ -1,18 +1,24 @@
 """What a paper gateway is started with, and the market and account that follow from it.
 
-Nothing runs here: ``serve`` runs a gateway, ``embedded`` finds or starts one.
+Nothing runs here: ``cli.gateway_command`` reads them, ``serve`` runs a gateway, ``embedded`` finds or starts one.
+Markets are imported where one is made, so that wrong options are refused at once.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from quant_pipeline.paper_gateway.markets.market import Market
-from quant_pipeline.paper_gateway.markets.synthetic_market import DEFAULT_SEED, SyntheticMarket
-from quant_pipeline.settings import EMBEDDED_CAPITAL
+from quant_pipeline.paper_gateway.exchange.liquidity import DEFAULT_SHARE
+from quant_pipeline.paper_gateway.service_limits import ServiceLimits
+from quant_pipeline.paper_gateway.starting_values import DEFAULT_SEED, STARTING_CASH
+
+if TYPE_CHECKING:
+    from quant_pipeline.paper_gateway.markets.market import Market
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,14 @@ class GatewayOptions:
         home: Folder of its book and of ``gateway.json``.
         port: Port on 127.0.0.1; 0 takes a free one.
         at: Exchange time to start at; None is the wall clock.
-        speed: Seconds of the exchange per second of the machine.
+        speed: Seconds of the exchange per second of the machine; at 0 the clock stands still until it is moved.
         seed: Of the synthetic market, when no bars are given.
         bars: Parquet file of daily bars to replay instead.
         minute_bars: Parquet file of minute bars to go with them.
         cash: Dollars a new book starts with.
+        limits: What clients may ask; IB's limits unless some are lifted.
+        liquidity: Share of the traded volume an order gets, above 0 to 1; None fills every order whole.
+        faults: File of what is to go wrong (TOML).
         idle_minutes: The gateway ends after so long without a client; None means never.
     """
 
@@ -38,8 +47,11 @@ class GatewayOptions:
     seed: int = DEFAULT_SEED
     bars: Path | None = None
     minute_bars: Path | None = None
-    cash: float = EMBEDDED_CAPITAL
+    cash: float = STARTING_CASH
     idle_minutes: float | None = None
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
+    liquidity: float | None = DEFAULT_SHARE
+    faults: Path | None = None
 
 
 def build_market(options: GatewayOptions) -> Market:
@@ -49,10 +61,14 @@ def build_market(options: GatewayOptions) -> Market:
         MarketDataFileError: A bars file is missing or malformed.
     """
     if options.bars is not None:
-        # Imported here, since only a replay needs the readers of Parquet files, which take a while to load.
+        # Imported here, since only a replay needs the readers of Parquet files, which take a while to load. Their own
+        # allocator keeps much of what the files were read with.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         from quant_pipeline.paper_gateway.markets.replayed_market import ReplayedMarket
 
         return ReplayedMarket(options.bars, options.minute_bars)
+    from quant_pipeline.paper_gateway.markets.synthetic_market import SyntheticMarket
+
     return SyntheticMarket(options.seed)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from quant_pipeline.broker.session import BrokerSession, Role, connect
+from quant_pipeline.paper_gateway.embedded import LIFTED_LIMITS
 from quant_pipeline.settings import Settings, load_settings
 from quant_pipeline_tests.broker.trading_floor import Market
 
@@ -43,6 +44,8 @@ class Gateway:
 @contextmanager
 def running_gateway(home: Path, *options: str, at: str = FRIDAY_MORNING) -> Iterator[Gateway]:
     command = [sys.executable, "-m", "quant_pipeline.paper_gateway", "--port", "0", "--home", str(home), "--at", at]
+    # The settings below let the client ask as fast as it can, as it does at an embedded gateway.
+    command += [part for name in LIFTED_LIMITS for part in ("--limit", f"{name}=off")]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -132,7 +132,7 @@ def test_a_refused_connection_says_where_and_what_to_do(here: Run) -> None:
         (["sell"], ["No such command 'sell'", "quant-pipeline --help"]),
         (["run", "--fast"], ["--fast", "quant-pipeline run --help"]),
         (["run", "--at", "tomorrow"], ["'tomorrow' is not a time", "2026-11-20T10:15"]),
-        (["gateway", "--speed", "0"], ["--speed", "x>0"]),
+        (["gateway", "--speed", "-1"], ["--speed", "x>=0"]),
         (["status", "--watch", "--json"], ["--watch and --json"]),
     ],
 )

@@ -8,19 +8,23 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ib_insync import IB, Stock
 
+from quant_pipeline.automation.sessions import session_on
 from quant_pipeline.paper_gateway.exchange.book import Book
 from quant_pipeline.paper_gateway.gateway_clock import ManualClock
 from quant_pipeline.paper_gateway.options import account_of
 from quant_pipeline.paper_gateway.server import PaperGateway
+from quant_pipeline.paper_gateway.service_limits import ServiceLimits
 from quant_pipeline_tests.paper_gateway.scripted_market import ScriptedMarket, at
 
 PATIENCE = 10.0
+UNPACED = ServiceLimits(messages_per_second=None, open_history_requests=None)
+"""IB's limits without those that would make tests wait; test_service_limits has all of them."""
 
 
 class GatewayRoom:
@@ -29,8 +33,16 @@ class GatewayRoom:
     gateway: PaperGateway
     book: Book
 
-    def __init__(self, market: ScriptedMarket, home: Path, start: dt.datetime, cash: float = 100_000.0) -> None:
+    def __init__(
+        self,
+        market: ScriptedMarket,
+        home: Path,
+        start: dt.datetime,
+        cash: float = 100_000.0,
+        limits: ServiceLimits = UNPACED,
+    ) -> None:
         self.market = market
+        self.limits = limits
         self.clock = ManualClock(start)
         self.port = 0
         self._home = home
@@ -51,7 +63,7 @@ class GatewayRoom:
 
         def step() -> None:
             self.clock.set(instant)
-            self.gateway.match()
+            self.gateway.step()
 
         self.call(step)
 
@@ -66,7 +78,9 @@ class GatewayRoom:
             asyncio.set_event_loop(self._loop)
             # SQLite connections belong to the thread that opened them.
             self.book = Book(self._home / "book.sqlite", identity=self.market.identity, cash=self._cash)
-            self.gateway = PaperGateway(self.market, self.clock, self.book, account_of(self.market.identity))
+            self.gateway = PaperGateway(
+                self.market, self.clock, self.book, account_of(self.market.identity), limits=self.limits
+            )
             self.port = self._loop.run_until_complete(self.gateway.start())
             self._loop.call_soon(ready.set)
             self._loop.run_forever()
@@ -84,9 +98,12 @@ class GatewayRoom:
 
 
 @contextmanager
-def gateway_room(home: Path, market: ScriptedMarket | None = None, start: str = "10:15") -> Iterator[GatewayRoom]:
+def gateway_room(
+    home: Path, market: ScriptedMarket | None = None, start: str = "10:15", limits: ServiceLimits = UNPACED
+) -> Iterator[GatewayRoom]:
     """A gateway that runs while the block does."""
-    room = GatewayRoom(market or ScriptedMarket(), home, at(start))
+    session_on(at(start).date())  # loads the calendar, for which clients on a busy machine would not wait
+    room = GatewayRoom(market or ScriptedMarket(), home, at(start), limits=limits)
     room.start()
     try:
         yield room
@@ -144,14 +161,19 @@ class RawClient:
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.heard = bytearray()
         self._buffer = b""
 
     def send_bytes(self, data: bytes) -> None:
         self.socket.sendall(data)
 
     def send(self, *fields: object) -> None:
-        body = "".join(f"{field}\0" for field in fields).encode()
-        self.send_bytes(struct.pack(">I", len(body)) + body)
+        self.send_together([fields])
+
+    def send_together(self, messages: Iterable[Iterable[object]]) -> None:
+        """Send messages in one packet, as far as the system sends it as one."""
+        bodies = ["".join(f"{field}\0" for field in fields).encode() for fields in messages]
+        self.send_bytes(b"".join(struct.pack(">I", len(body)) + body for body in bodies))
 
     def greet(self, versions: str = "v157..176", client_id: int = 77) -> list[str]:
         """Shake hands and start the API; return the server's opening words."""
@@ -195,5 +217,6 @@ class RawClient:
             if not data:
                 return None
             self._buffer += data
+            self.heard += data
         taken, self._buffer = self._buffer[:count], self._buffer[count:]
         return taken

@@ -27,6 +27,7 @@ class ScriptedMarket:
     name: str = "scripted market"
     identity: str = "scripted"
     shortable: int = 50_000
+    shares_a_print: int = 100
     halted: set[str] = field(default_factory=set)
 
     instruments: Sequence[Instrument] = ()
@@ -97,7 +98,7 @@ class ScriptedMarket:
         prices = [price for when, price in self._prints[symbol] if since < when <= until]
         if not prices:
             return None
-        return PriceRange(prices[0], max(prices), min(prices), prices[-1], 100 * len(prices))
+        return PriceRange(prices[0], max(prices), min(prices), prices[-1], self.shares_a_print * len(prices))
 
 
 def _kind(symbol: str) -> str:

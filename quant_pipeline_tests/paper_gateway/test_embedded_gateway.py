@@ -89,7 +89,10 @@ def test_kill_9_loses_nothing_and_a_book_goes_on_under_a_later_clock(settings: S
         perm_ids = {trade.order.orderRef: trade.orderStatus.permId for trade in trades}
         execution = ib.fills()[0].execution
         burst = [
-            ib.placeOrder(stock("BBB"), LimitOrder("BUY", 1, 1.0, tif="GTC", orderRef="burst")) for _ in range(200)
+            ib.placeOrder(stock(symbol), LimitOrder(side, 1, price, tif="GTC", orderRef="burst"))
+            for _ in range(18)
+            for symbol in ("AAA", "BBB")
+            for side, price in (("BUY", 1.0), ("SELL", 1_000.0))
         ]
         until(ib, lambda: len(acknowledged(burst)) >= 20)
         os.kill(first.pid, signal.SIGKILL)
@@ -196,7 +199,7 @@ def test_the_command_says_where_it_listens_and_gives_its_port_to_no_other(tmp_pa
     ("options", "sentence"),
     [
         (["--at", "yesterday"], "is not a time"),
-        (["--port", "70000"], "There is no port"),
+        (["--port", "70000"], "70000 is not in the range"),
         (["--cash", "-5"], "positive amount"),
     ],
 )

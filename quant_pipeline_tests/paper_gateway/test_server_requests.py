@@ -214,10 +214,37 @@ def test_account_summary_and_profit_are_told(ib: IB) -> None:
 
 
 def test_what_the_gateway_does_not_imitate_it_says_at_once(ib: IB) -> None:
-    with pytest.raises(RequestError, match="does not imitate head time stamps"):
-        ib.reqHeadTimeStamp(stock("AAA"), "TRADES", True)
-    with pytest.raises(RequestError, match="does not imitate fundamental data"):
+    with pytest.raises(RequestError, match=r"430: .*does not imitate fundamental data"):
         ib.reqFundamentalData(stock("AAA"), "ReportSnapshot")
+    with pytest.raises(RequestError, match=r"10187: .*does not imitate historical ticks"):
+        ib.reqHistoricalTicks(stock("AAA"), "", "20180220 10:00:00", 10, "TRADES", True)
+
+
+def test_bars_begin_with_the_first_session_there_is(ib: IB) -> None:
+    first = dt.datetime(2010, 1, 4, 14, 30)
+    assert ib.reqHeadTimeStamp(stock("AAA"), "TRADES", True, 1) == first
+    assert ib.reqHeadTimeStamp(stock("AAA"), "TRADES", True, 2) == first.replace(tzinfo=dt.UTC)
+    with pytest.raises(RequestError, match="200"):
+        ib.reqHeadTimeStamp(stock("NONE"), "TRADES", True)
+
+
+def test_bars_that_are_kept_up_to_date_have_no_end(ib: IB) -> None:
+    with pytest.raises(RequestError, match="321"):
+        ib.reqHistoricalData(stock("AAA"), at("10:00"), "1 D", "1 day", "TRADES", True, keepUpToDate=True)
+
+
+def test_real_time_bars_that_do_not_exist_are_refused(ib: IB) -> None:
+    heard = errors_of(ib)
+    ib.reqRealTimeBars(stock("AAA"), 5, "YIELD", True)
+    ib.reqRealTimeBars(stock("NONE"), 5, "TRADES", True)
+    until(ib, lambda: [code for _, code in heard] == [321, 200])
+
+
+def test_what_is_asked_about_something_unknown_is_refused(ib: IB) -> None:
+    with pytest.raises(RequestError, match="321"):
+        ib.reqSecDefOptParams("AAA", "", "STK", 4)
+    with pytest.raises(RequestError, match="321"):
+        ib.reqSmartComponents("9c0002")
 
 
 def test_a_read_only_client_connects_too(room: GatewayRoom, tmp_path: Path) -> None:

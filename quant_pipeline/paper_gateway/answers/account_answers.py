@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from quant_pipeline.paper_gateway.exchange.account_values import LEDGER, WITHOUT_CURRENCY, AccountState
 from quant_pipeline.paper_gateway.protocol import replies
-from quant_pipeline.paper_gateway.protocol.requests import AccountSummary, Subscribe
+from quant_pipeline.paper_gateway.protocol.requests import AccountSummary, PositionsMulti, Subscribe
 from quant_pipeline.paper_gateway.protocol.securities import CURRENCY
 
 if TYPE_CHECKING:
@@ -41,6 +41,15 @@ def _account_summary(session: ClientSession, request: AccountSummary) -> None:
         return
     session.subscriptions.summaries[request.req_id] = request
     _tell_summary(session, request, _state(session))
+
+
+def _positions_multi(session: ClientSession, request: PositionsMulti) -> None:
+    gateway = session.gateway
+    for symbol, position in gateway.book.portfolio.held.items():
+        instrument = gateway.securities.by_symbol[symbol]
+        quantity, cost = position.quantity, position.average_cost
+        session.send(replies.position_multi(request.req_id, gateway.account, instrument, quantity, cost))
+    session.send(replies.position_multi_end(request.req_id))
 
 
 def _state(session: ClientSession) -> AccountState:
@@ -89,7 +98,7 @@ def _tell_account(session: ClientSession, state: AccountState) -> None:
 def _tell_summary(session: ClientSession, request: AccountSummary, state: AccountState) -> None:
     words = state.words()
     account = session.gateway.account
-    for tag in request.tags:
+    for tag in sorted(request.tags):  # as a real server was recorded doing, whatever order they were asked in
         if tag in words:
             currency = "" if tag in WITHOUT_CURRENCY else CURRENCY
             session.send(replies.account_summary(request.req_id, account, tag, words[tag], currency))
@@ -159,4 +168,8 @@ def push_pnl(session: ClientSession) -> None:
             _tell_pnl(session, request, state)
 
 
-ANSWERS: dict[type, Callable[[ClientSession, Any], None]] = {Subscribe: _subscribe, AccountSummary: _account_summary}
+ANSWERS: dict[type, Callable[[ClientSession, Any], None]] = {
+    Subscribe: _subscribe,
+    AccountSummary: _account_summary,
+    PositionsMulti: _positions_multi,
+}

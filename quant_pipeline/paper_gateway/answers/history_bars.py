@@ -11,14 +11,27 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from quant_pipeline.automation.sessions import EXCHANGE_TIME, sessions_between
-from quant_pipeline.paper_gateway.exchange.trading_hours import exchange_day, midnight
+from quant_pipeline.automation.sessions import EXCHANGE_TIME, FIRST_DAY, sessions_between
+from quant_pipeline.paper_gateway.answers.settled_days import SettledDays
+from quant_pipeline.paper_gateway.exchange.trading_hours import exchange_day, midnight, session_of
 from quant_pipeline.paper_gateway.markets.market import Market, MarketBar
+from quant_pipeline.paper_gateway.markets.session_tape import market_bar
 from quant_pipeline.paper_gateway.protocol.wire_times import zoned_text
 
-TRADES, MIDPOINT, BID_ASK = "TRADES", "MIDPOINT", "BID_ASK"
-IMITATED = (TRADES, MIDPOINT, BID_ASK, "ADJUSTED_LAST")
+TRADES, MIDPOINT, BID_ASK, BID, ASK = "TRADES", "MIDPOINT", "BID_ASK", "BID", "ASK"
+WITH_VOLUME = (TRADES, "ADJUSTED_LAST")
+IMITATED = (*WITH_VOLUME, MIDPOINT, BID_ASK, BID, ASK)
+UNKNOWN = -1
+"""Volume, average and count of bars that are not of trades."""
+
 DAY_BAR = "1 day"
+A_SECOND = dt.timedelta(seconds=1)
+"""Trades happen on whole seconds and a range begins after its first instant, so a bar's range begins one earlier."""
+
+SECOND_BARS = {"5 secs": 5, "10 secs": 10, "15 secs": 15, "30 secs": 30}
+LONGEST_OF_SECONDS = 86_400
+"""How far back bars of seconds reach: they are made one by one, 4 681 of five seconds in a session."""
+
 MINUTE_BARS = {
     "1 min": 1,
     "2 mins": 2,
@@ -88,15 +101,45 @@ def duration(text: str) -> Duration:
     return found
 
 
-def daily(market: Market, symbol: str, end: dt.datetime, length: Duration, what: str) -> tuple[int, str]:
+def schedule(end: dt.datetime, length: Duration) -> list[tuple[str, str, str]]:
+    """The sessions of a duration: their start, their end and their day."""
+    sessions: list[tuple[str, str, str]] = []
+    for day in sessions_between(length.first_day(exchange_day(end)), exchange_day(end)):
+        session = session_of(day)
+        assert session is not None
+        sessions.append((f"{session.opens:%Y%m%d-%H:%M:%S}", f"{session.closes:%Y%m%d-%H:%M:%S}", day_text(day)))
+    return sessions
+
+
+def head_time_stamp(market: Market, symbol: str, now: dt.datetime, date_format: int) -> str | None:
+    """The opening of the first session there are bars of, in UTC or as seconds since 1970; None without any."""
+    bars = market.daily_bars(symbol, now, (exchange_day(now) - FIRST_DAY).days + 1)
+    session = session_of(_day(bars[0])) if bars else None
+    if session is None:
+        return None
+    if date_format == EPOCH_SECONDS:
+        return epoch_text(session.opens)
+    return f"{session.opens.astimezone(dt.UTC):%Y%m%d-%H:%M:%S}"
+
+
+def daily(
+    market: Market, settled: SettledDays, symbol: str, end: dt.datetime, length: Duration, what: str
+) -> tuple[int, str]:
     """The number of daily bars and their rows; the bar of the day of ``end`` is partial until its session is over."""
     last = exchange_day(end)
+    if what in WITH_VOLUME:
+        window = dt.timedelta(days=length.count * 2 + 9)
+        first = last - window if length.unit == "D" else length.first_day(last)
+        rows = settled.rows(symbol, first, last - dt.timedelta(days=1))
+        rows += [day_row(bar) for bar in market.daily_bars(symbol, end, 1) if bar.start == last]
+        rows = rows[-length.count :] if length.unit == "D" else rows
+        return len(rows), "".join(rows)
     if length.unit == "D":
         bars = market.daily_bars(symbol, end, length.count * 2 + 10)[-length.count :]
     else:
         first = length.first_day(last)
         bars = [bar for bar in market.daily_bars(symbol, end, (last - first).days + 1) if bar.start >= first]
-    return _rows(bars, what, _half_spread(market, symbol, end, what), day_text)
+    return _rows(bars, what, half_spread(market, symbol, end, what), day_text)
 
 
 def by_minutes(
@@ -109,9 +152,49 @@ def by_minutes(
     return _rows(
         bars,
         what,
-        _half_spread(market, symbol, end, what),
+        half_spread(market, symbol, end, what),
         epoch_text if date_format == EPOCH_SECONDS else clock_text,
     )
+
+
+def by_seconds(
+    market: Market, symbol: str, end: dt.datetime, length: Duration, seconds: int, what: str, date_format: int
+) -> tuple[int, str]:
+    """The number of bars of some seconds each and their rows; where nothing traded there is none.
+
+    Raises:
+        HistoryError: They are asked for too long a time.
+    """
+    since = length.since(end)
+    if length.unit not in "SD" or length.count > (1 if length.unit == "D" else LONGEST_OF_SECONDS):
+        raise HistoryError("Historical Market Data Service error message:Time length exceed max.", code=162)
+    return _rows(
+        _second_bars(market, symbol, since, end, seconds),
+        what,
+        half_spread(market, symbol, end, what),
+        epoch_text if date_format == EPOCH_SECONDS else clock_text,
+    )
+
+
+def _second_bars(
+    market: Market, symbol: str, since: dt.datetime, until: dt.datetime, seconds: int
+) -> Iterable[MarketBar]:
+    """The complete bars on the grid of the session; the closing auction, which is one instant, is a bar of its own."""
+    step = dt.timedelta(seconds=seconds)
+    for day in sessions_between(exchange_day(since), exchange_day(until)):
+        session = session_of(day)
+        assert session is not None
+        late = max(-((session.opens - since) // step), 0)
+        start = session.opens + late * step
+        while start <= session.closes and (start + step <= until or start == session.closes <= until):
+            traded = market.price_range(symbol, start - A_SECOND, start + step - A_SECOND)
+            if traded is not None:
+                yield market_bar(start, traded.open, traded.high, traded.low, traded.close, traded.volume)
+            start += step
+
+
+def _day(bar: MarketBar) -> dt.date:
+    return exchange_day(bar.start) if isinstance(bar.start, dt.datetime) else bar.start
 
 
 def day_text(start: dt.date | dt.datetime) -> str:
@@ -131,34 +214,69 @@ def clock_text(start: dt.date | dt.datetime) -> str:
     return zoned_text(start)
 
 
-def _rows(bars: Iterable[MarketBar], what: str, half_spread: float, dated: Dated) -> tuple[int, str]:
-    if what in (TRADES, "ADJUSTED_LAST"):
-        rows = [
-            f"{dated(bar.start)}\0{bar.open}\0{bar.high}\0{bar.low}\0{bar.close}\0"
-            f"{bar.volume}\0{bar.average}\0{bar.count}\0"
-            for bar in bars
-        ]
-    elif what == MIDPOINT:
-        rows = [f"{dated(bar.start)}\0{bar.open}\0{bar.high}\0{bar.low}\0{bar.close}\0-1\0-1\0-1\0" for bar in bars]
-    else:
-        rows = [_bid_ask_row(dated(bar.start), bar, half_spread) for bar in bars]
+def day_row(bar: MarketBar) -> str:
+    """The eight fields of a daily bar of trades."""
+    return (
+        f"{day_text(bar.start)}\0{bar.open}\0{bar.high}\0{bar.low}\0{bar.close}\0"
+        f"{bar.volume}\0{bar.average}\0{bar.count}\0"
+    )
+
+
+def _rows(bars: Iterable[MarketBar], what: str, half: float, dated: Dated) -> tuple[int, str]:
+    if what not in WITH_VOLUME:
+        bars = [shown(bar, what, half) for bar in bars]
+    rows = [
+        f"{dated(bar.start)}\0{bar.open}\0{bar.high}\0{bar.low}\0{bar.close}\0"
+        f"{bar.volume}\0{bar.average}\0{bar.count}\0"
+        for bar in bars
+    ]
     return len(rows), "".join(rows)
 
 
-def _bid_ask_row(date: str, bar: MarketBar, half_spread: float) -> str:
-    """IB's BID_ASK bar: average bid, highest ask, lowest bid, average ask."""
-    middle = bar.average
-    prices = (middle * (1 - half_spread), bar.high * (1 + half_spread), bar.low * (1 - half_spread))
-    bid, high, low = (round(price, 4) for price in prices)
-    return f"{date}\0{bid}\0{high}\0{low}\0{round(middle * (1 + half_spread), 4)}\0-1\0-1\0-1\0"
+def shown(bar: MarketBar, what: str, half: float) -> MarketBar:
+    """A bar of trades as a bar of something else, with half a spread (a share of the price) around the trades."""
+    if what in WITH_VOLUME:
+        return bar
+    if what == BID_ASK:  # IB's: average bid, highest ask, lowest bid, average ask
+        sides = (-1, 1, -1, 1)
+        prices = (bar.average, bar.high, bar.low, bar.average)
+    else:
+        sides = ({BID: -1, ASK: 1}.get(what, 0),) * 4
+        prices = (bar.open, bar.high, bar.low, bar.close)
+    moved = [round(price * (1 + side * half), 4) if side else price for price, side in zip(prices, sides, strict=True)]
+    return MarketBar(bar.start, *moved, volume=UNKNOWN, average=UNKNOWN, count=UNKNOWN)
 
 
-def _half_spread(market: Market, symbol: str, at: dt.datetime, what: str) -> float:
+def half_spread(market: Market, symbol: str, at: dt.datetime, what: str) -> float:
     """Half the spread as a share of the price, taken from the quote at the end since bars record none."""
-    quote = market.quote(symbol, at) if what == BID_ASK else None
+    quote = market.quote(symbol, at) if what in (BID_ASK, BID, ASK) else None
     if quote is None or quote.ask + quote.bid <= 0:
         return 0.0
     return max(0.0, (quote.ask - quote.bid) / (quote.ask + quote.bid))
+
+
+def latest(market: Market, symbol: str, at: dt.datetime, minutes: int) -> MarketBar | None:
+    """The bar of some minutes that is being made at ``at``, with what has traded of it so far."""
+    start = _grid(at - dt.timedelta(microseconds=1), minutes)
+    begun = _grid(at, 1)
+    bars = market.minute_bars(symbol, start, begun)
+    traded = market.price_range(symbol, begun - A_SECOND, at) if begun < at else None
+    if traded is not None:
+        typical = round((traded.high + traded.low + traded.close) / 3, 4)
+        prices = (traded.open, traded.high, traded.low, traded.close)
+        bars = [*bars, MarketBar(begun, *prices, volume=traded.volume, average=typical, count=0)]
+    return _one(bars) if bars else None
+
+
+def ends_between(since: dt.datetime, until: dt.datetime, minutes: int) -> list[dt.datetime]:
+    """The instants after ``since`` and before ``until`` at which a bar of some minutes is complete."""
+    length = dt.timedelta(minutes=minutes)
+    end = _grid(since, minutes) + length
+    ends: list[dt.datetime] = []
+    while end < until:
+        ends.append(end)
+        end += length
+    return ends
 
 
 def _joined(bars: Iterable[MarketBar], minutes: int) -> list[MarketBar]:
@@ -166,10 +284,15 @@ def _joined(bars: Iterable[MarketBar], minutes: int) -> list[MarketBar]:
     groups: dict[dt.datetime, list[MarketBar]] = {}
     for bar in bars:
         assert isinstance(bar.start, dt.datetime)
-        local = bar.start.astimezone(EXCHANGE_TIME)
-        past = (local.hour * 60 + local.minute) % minutes
-        groups.setdefault(local - dt.timedelta(minutes=past), []).append(bar)
+        groups.setdefault(_grid(bar.start, minutes), []).append(bar)
     return [_one(group) for group in groups.values()]
+
+
+def _grid(at: dt.datetime, minutes: int) -> dt.datetime:
+    """When the bar of some minutes began that an instant lies in."""
+    local = at.astimezone(EXCHANGE_TIME)
+    past = (local.hour * 60 + local.minute) % minutes
+    return local.replace(second=0, microsecond=0) - dt.timedelta(minutes=past)
 
 
 def _one(group: list[MarketBar]) -> MarketBar:

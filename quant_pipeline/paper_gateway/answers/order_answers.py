@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quant_pipeline.paper_gateway.answers.reference_answers import NO_CONTRACT
 from quant_pipeline.paper_gateway.exchange.order_events import (
@@ -22,6 +22,7 @@ from quant_pipeline.paper_gateway.exchange.order_events import (
 from quant_pipeline.paper_gateway.exchange.orders import (
     Action,
     Execution,
+    OcaType,
     Order,
     OrderTerms,
     OrderType,
@@ -45,6 +46,8 @@ EXECUTION_DAYS = 7
 """TWS lists the executions of up to seven days when its trade log is set to show them; so does this gateway."""
 
 MAX_QUANTITY = 10_000_000
+LIMITED = (OrderType.LIMIT, OrderType.STOP_LIMIT)
+STOPPED = (OrderType.STOP, OrderType.STOP_LIMIT)
 
 
 class OrderRefusedError(ValueError):
@@ -95,24 +98,56 @@ def _terms(session: ClientSession, request: PlaceOrder) -> OrderTerms:
     if not 1 <= request.quantity <= MAX_QUANTITY or request.quantity != int(request.quantity):
         raise OrderRefusedError(10243, "Fractional-sized or empty orders cannot be placed via API")
     order_type = OrderType(request.order_type)
-    limit_price = request.limit_price if order_type is OrderType.LIMIT else None
-    stop_price = request.aux_price if order_type is OrderType.STOP else None
-    if (limit_price is None and order_type is OrderType.LIMIT) or (stop_price is None and order_type is OrderType.STOP):
-        raise OrderRefusedError(321, "Error validating request.-'bE' : cause - The order has no price")
+    trail = _trail(request) if order_type is OrderType.TRAILING_STOP else Trail()
     return OrderTerms(
         symbol=instrument.symbol,
         action=Action(request.action),
         quantity=int(request.quantity),
         order_type=order_type,
-        limit_price=limit_price,
-        stop_price=stop_price,
         tif=TimeInForce(request.tif or TimeInForce.DAY),
         oca_group=request.oca_group,
-        oca_type=request.oca_type,
+        oca_type=_oca_type(request),
         order_ref=request.order_ref,
         parent_id=request.parent_id,
         outside_rth=request.outside_rth,
+        limit_price=_needed(request.limit_price, "limit price") if order_type in LIMITED else None,
+        stop_price=_needed(request.aux_price, "stop price") if order_type in STOPPED else None,
+        trail_amount=trail.amount,
+        trail_percent=trail.percent,
+        trail_stop=trail.stop,
     )
+
+
+def _oca_type(request: PlaceOrder) -> int:
+    if request.oca_type not in (0, *OcaType):
+        raise OrderRefusedError(
+            321, f"Error validating request.-'bE' : cause - There is no OCA type {request.oca_type}"
+        )
+    return request.oca_type
+
+
+def _needed(price: float | None, what: str) -> float:
+    if price is None:
+        raise OrderRefusedError(321, f"Error validating request.-'bE' : cause - The order has no {what}")
+    return price
+
+
+class Trail(NamedTuple):
+    """How a trailing stop follows: at an amount in dollars or at a percentage, and where it starts."""
+
+    amount: float | None = None
+    percent: float | None = None
+    stop: float | None = None
+
+
+def _trail(request: PlaceOrder) -> Trail:
+    amount, percent = request.aux_price or None, request.trailing_percent or None
+    if (amount is None) is (percent is None):
+        text = "A trailing stop needs either an amount or a percentage to follow at"
+        raise OrderRefusedError(321, f"Error validating request.-'bE' : cause - {text}")
+    if percent is not None and not 0 < percent < 100:
+        raise OrderRefusedError(321, f"Error validating request.-'bE' : cause - {percent:g} is no trailing percentage")
+    return Trail(amount, percent, request.trail_stop_price or None)
 
 
 def _tell_what_if(session: ClientSession, request: PlaceOrder, terms: OrderTerms) -> None:

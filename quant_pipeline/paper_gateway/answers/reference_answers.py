@@ -8,22 +8,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from quant_pipeline.paper_gateway.exchange.matching import DOLLAR_TICK, SUB_DOLLAR_TICK
+from quant_pipeline.paper_gateway.exchange.price_grid import DOLLAR_TICK, SUB_DOLLAR_TICK
 from quant_pipeline.paper_gateway.exchange.trading_hours import exchange_day, hours_text
 from quant_pipeline.paper_gateway.protocol import replies
 from quant_pipeline.paper_gateway.protocol.requests import (
     ContractDetailsRequest,
     CurrentTime,
+    FamilyCodes,
     ManagedAccounts,
     MarketRule,
     MatchingSymbols,
     NextOrderId,
+    NothingThere,
+    OptionChains,
+    SmartComponents,
+    UserInfo,
 )
 
 if TYPE_CHECKING:
     from quant_pipeline.paper_gateway.client_session import ClientSession
 
 MAX_MATCHING_SYMBOLS = 16
+EXCHANGE_LETTERS = (("AMEX", "A"), ("NYSE", "N"), ("ARCA", "P"), ("NASDAQ", "Q"), ("BATS", "Z"))
+"""The exchanges whose stocks are played, by the letters of the consolidated tape."""
+
 NO_CONTRACT = "No security definition has been found for the request"
 
 
@@ -69,6 +77,33 @@ def _matching_symbols(session: ClientSession, request: MatchingSymbols) -> None:
     session.send(replies.symbol_samples(session.version, request.req_id, found[:MAX_MATCHING_SYMBOLS]))
 
 
+def _option_chains(session: ClientSession, request: OptionChains) -> None:
+    if request.con_id not in session.gateway.securities.by_con_id:
+        session.error(request.req_id, 321, "Error validating request.-'bN' : cause - Invalid contract id")
+        return
+    session.send(replies.option_chain_end(request.req_id))
+
+
+def _smart_components(session: ClientSession, request: SmartComponents) -> None:
+    if request.bbo_exchange != replies.BBO_EXCHANGE:
+        text = f"Error validating request.-'bQ' : cause - There is no best bid and offer {request.bbo_exchange[:20]}"
+        session.error(request.req_id, 321, text)
+        return
+    session.send(replies.smart_components(request.req_id, EXCHANGE_LETTERS))
+
+
+def _user_info(session: ClientSession, request: UserInfo) -> None:
+    session.send(replies.user_info(request.req_id))
+
+
+def _family_codes(session: ClientSession, _: FamilyCodes) -> None:
+    session.send(replies.family_codes(session.gateway.account))
+
+
+def _nothing_there(session: ClientSession, request: NothingThere) -> None:
+    session.send(replies.nothing_there(request.reply, request.req_id))
+
+
 ANSWERS: dict[type, Callable[[ClientSession, Any], None]] = {
     CurrentTime: _current_time,
     ManagedAccounts: _managed_accounts,
@@ -76,4 +111,9 @@ ANSWERS: dict[type, Callable[[ClientSession, Any], None]] = {
     ContractDetailsRequest: _contract_details,
     MarketRule: _market_rule,
     MatchingSymbols: _matching_symbols,
+    OptionChains: _option_chains,
+    SmartComponents: _smart_components,
+    UserInfo: _user_info,
+    FamilyCodes: _family_codes,
+    NothingThere: _nothing_there,
 }

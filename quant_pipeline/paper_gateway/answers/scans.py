@@ -1,4 +1,4 @@
-"""Market scans: which instruments, ranked by what, at most fifty of them.
+"""Market scans: which instruments, ranked by what, and no more of them than the service gives.
 
 Decides the rows of a scan from the quotes of one instant; how they are sent is ``replies``' matter. Like IB's, a scan
 gives no prices away and refuses a code, a location or a filter it does not know.
@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from quant_pipeline.paper_gateway.markets.market import Instrument, Quote
 from quant_pipeline.paper_gateway.protocol.requests import ScanRequest
 
-MAX_ROWS = 50
 FUND_TYPES = frozenset({"ETF", "ETN", "FUND"})
 EVERYWHERE = frozenset({"STK.US", "STK.US.MAJOR"})
 EXCHANGES = frozenset({"NASDAQ", "NYSE", "AMEX", "ARCA", "BATS"})
@@ -48,8 +47,10 @@ _BELOW: dict[str, Callable[[Quote], float]] = {
 }
 
 
-def scan(request: ScanRequest, instruments: Sequence[Instrument], quotes: Mapping[str, Quote]) -> list[Instrument]:
-    """The instruments a scan finds, best first.
+def scan(
+    request: ScanRequest, instruments: Sequence[Instrument], quotes: Mapping[str, Quote], most_rows: int | None
+) -> list[Instrument]:
+    """The instruments a scan finds, best first, at most ``most_rows`` of them.
 
     Market capitalisation is not known here, so its limits let everything through.
 
@@ -69,8 +70,9 @@ def scan(request: ScanRequest, instruments: Sequence[Instrument], quotes: Mappin
         if each.symbol in quotes and belongs(each) and passes(quotes[each.symbol])
     ]
     found.sort(key=lambda row: (-rank(row[0]), row[1].symbol))
-    wanted = request.rows if 0 < request.rows <= MAX_ROWS else MAX_ROWS
-    return [instrument for _, instrument in found[:wanted]]
+    asked = request.rows if request.rows > 0 else None
+    rows = min((count for count in (asked, most_rows) if count is not None), default=None)
+    return [instrument for _, instrument in found[:rows]]
 
 
 def _membership(request: ScanRequest) -> Callable[[Instrument], bool]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quant_pipeline.paper_gateway.exchange.book import Book
-from quant_pipeline.paper_gateway.exchange.orders import Order, OrderTerms, OrderType
+from quant_pipeline.paper_gateway.exchange.orders import Order, OrderTerms
 from quant_pipeline.paper_gateway.exchange.portfolio import Portfolio
 from quant_pipeline.paper_gateway.exchange.trading_hours import latest_session
 from quant_pipeline.paper_gateway.markets.market import Market, Quote
@@ -167,7 +167,7 @@ class Accountant:
         if not needed:
             return ""
         earlier = sum(
-            self.margin_of(order.terms, book.portfolio, now)
+            self.margin_of(replace(order.terms, quantity=order.remaining), book.portfolio, now)
             for order in book.live.values()
             if not order.parent_perm_id and (replaced is None or order.perm_id != replaced.perm_id)
         )
@@ -190,9 +190,9 @@ class Accountant:
         return MARGIN_SHARE * opening * self._price_of(terms, now)
 
     def _price_of(self, terms: OrderTerms, now: dt.datetime) -> float:
-        if terms.order_type is OrderType.LIMIT and terms.limit_price is not None:
+        if terms.limit_price is not None:
             return terms.limit_price
-        if terms.order_type is OrderType.STOP and terms.stop_price is not None:
+        if terms.stop_price is not None:
             return terms.stop_price
         return self.last_price(terms.symbol, now)
 

@@ -2,7 +2,8 @@
 
 Whatever happens inside ``Book.transaction`` is on the disk, whole, before the server says a word about it (WAL,
 synchronous=FULL), or it has not happened. Live orders and the portfolio are also held in memory, as a copy of the file
-that is read again when a transaction fails. What orders do belongs to ``order_desk``; nothing else writes here.
+that is read again when a transaction fails. What orders do belongs to ``order_desk`` and ``order_floor``; nothing else
+writes here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from quant_pipeline.errors import QuantPipelineError, UsageError
+from quant_pipeline.paper_gateway.exchange.book_layout import FROM_LAYOUT_1, LAYOUT, SCHEMA
 from quant_pipeline.paper_gateway.exchange.orders import (
+    REMOVED_LIQUIDITY,
     Action,
     Execution,
     Order,
@@ -32,48 +35,6 @@ from quant_pipeline.paper_gateway.exchange.orders import (
 from quant_pipeline.paper_gateway.exchange.portfolio import Portfolio, commission
 
 FIRST_PERM_ID = 1_800_000_001
-LAYOUT = 1
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS account (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS orders (
-    perm_id INTEGER PRIMARY KEY,
-    client_id INTEGER NOT NULL,
-    order_id INTEGER NOT NULL,
-    parent_perm_id INTEGER NOT NULL,
-    terms TEXT NOT NULL,
-    status TEXT NOT NULL,
-    why_held TEXT NOT NULL,
-    placed_at TEXT NOT NULL,
-    expires_at TEXT,
-    filled INTEGER NOT NULL,
-    average_price REAL NOT NULL,
-    last_price REAL NOT NULL,
-    completed_at TEXT,
-    completed_status TEXT NOT NULL,
-    UNIQUE (client_id, order_id)
-);
-CREATE INDEX IF NOT EXISTS orders_completed_at ON orders (completed_at);
-CREATE TABLE IF NOT EXISTS executions (
-    number INTEGER PRIMARY KEY,
-    exec_id TEXT NOT NULL UNIQUE,
-    perm_id INTEGER NOT NULL REFERENCES orders (perm_id),
-    client_id INTEGER NOT NULL,
-    order_id INTEGER NOT NULL,
-    symbol TEXT NOT NULL,
-    action TEXT NOT NULL,
-    shares INTEGER NOT NULL,
-    price REAL NOT NULL,
-    at TEXT NOT NULL,
-    cumulative INTEGER NOT NULL,
-    average_price REAL NOT NULL,
-    order_ref TEXT NOT NULL,
-    commission REAL NOT NULL,
-    realized_pnl REAL
-);
-CREATE INDEX IF NOT EXISTS executions_at ON executions (at);
-"""
-
 _CHANGING = (
     "terms",
     "status",
@@ -84,8 +45,11 @@ _CHANGING = (
     "last_price",
     "completed_at",
     "completed_status",
+    "commission",
+    "triggered",
+    "trailing_stop",
 )
-_SAVE_ORDER = f"INSERT INTO orders VALUES ({', '.join('?' * 14)}) ON CONFLICT (perm_id) DO UPDATE SET " + ", ".join(
+_SAVE_ORDER = f"INSERT INTO orders VALUES ({', '.join('?' * 17)}) ON CONFLICT (perm_id) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in _CHANGING
 )
 
@@ -110,7 +74,7 @@ class Book:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(SCHEMA)
             self._settle(identity, cash)
             self._load()
         except sqlite3.Error as error:
@@ -127,11 +91,19 @@ class Book:
     # ---- transactions -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that is written inside is durable together when the block ends; an exception undoes it, memory too."""
+    def transaction(self, at: dt.datetime | None = None) -> Iterator[None]:
+        """All that is written inside is durable together when the block ends; an exception undoes it, memory too.
+
+        With ``at`` the time is remembered with what was written, so that after a death no order meets again what traded
+        before it was changed.
+        """
         self._db.execute("BEGIN IMMEDIATE")
+        self._has_changed = False
         try:
             yield
+            if at is not None and self._has_changed:
+                self._set("last_time", _stamp(at))
+                self.last_time = at
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -158,18 +130,29 @@ class Book:
                 order.last_price,
                 _stamp(order.completed_at) if order.completed_at else None,
                 order.completed_status,
+                order.commission,
+                order.triggered,
+                order.trailing_stop,
             ),
         )
+        self._has_changed = True
         self.saw_order_id(order.order_id)
+        self._highest_of_client[order.client_id] = max(self.highest_order_id(order.client_id), order.order_id)
         if order.status.is_live:
             self.live[order.perm_id] = order
         else:
             self.live.pop(order.perm_id, None)
         return order
 
-    def record_fill(self, order: Order, shares: int, price: float, at: dt.datetime) -> Execution:
-        """Write the execution of an order that already counts it, and book it in the portfolio."""
-        fee = commission(shares, price)
+    def record_fill(
+        self, order: Order, shares: int, price: float, at: dt.datetime, last_liquidity: int = REMOVED_LIQUIDITY
+    ) -> Execution:
+        """Write the execution of an order that already counts its shares, and book it in the portfolio.
+
+        It is charged what the order costs so far less what the order was charged before, since the minimum commission
+        is one of orders.
+        """
+        fee = round(commission(order.filled, order.average_price) - order.commission, 4)
         terms = order.terms
         realized = self.portfolio.apply(terms.symbol, terms.action.sign * shares, price, fee)
         number = self._last_execution + 1
@@ -188,11 +171,38 @@ class Book:
             order_ref=terms.order_ref,
             commission=fee,
             realized_pnl=realized,
+            last_liquidity=last_liquidity,
         )
         values = dataclasses.asdict(execution) | {"at": _stamp(at)}
-        self._db.execute(f"INSERT INTO executions VALUES ({', '.join('?' * 15)})", (number, *values.values()))
+        self._db.execute(f"INSERT INTO executions VALUES ({', '.join('?' * 16)})", (number, *values.values()))
         self._last_execution = number
         return execution
+
+    def correct(self, exec_id: str, price: float) -> Execution:
+        """Put an execution right: another price under the next correction number, all that follows from it with it.
+
+        Its commission stays. What later executions of the symbol realised is counted again.
+        """
+        stem, _, number = exec_id.rpartition(".")
+        corrected = f"{stem}.{int(number) + 1:02d}"
+        self._db.execute("UPDATE executions SET exec_id = ?, price = ? WHERE exec_id = ?", (corrected, price, exec_id))
+        portfolio = Portfolio(self.starting_cash)
+        for row in self._db.execute("SELECT * FROM executions ORDER BY number").fetchall():
+            trade = _execution(row)
+            signed = trade.action.sign * trade.shares
+            realized = portfolio.apply(trade.symbol, signed, trade.price, trade.commission)
+            if realized != trade.realized_pnl:
+                self._db.execute("UPDATE executions SET realized_pnl = ? WHERE number = ?", (realized, row[0]))
+        average = (
+            "SELECT sum(price * shares) / sum(shares) FROM executions AS same"
+            " WHERE same.perm_id = {table}.perm_id AND same.number <= {upto}"
+        )
+        of_order = "perm_id = (SELECT perm_id FROM executions WHERE exec_id = ?)"
+        for table, upto in (("executions", "executions.number"), ("orders", "9e18")):
+            value = average.format(table=table, upto=upto)
+            self._db.execute(f"UPDATE {table} SET average_price = ({value}) WHERE {of_order}", (corrected,))
+        self._load()
+        return _execution(self._db.execute("SELECT * FROM executions WHERE exec_id = ?", (corrected,)).fetchone())
 
     def save_time(self, at: dt.datetime, *, durable: bool = True) -> None:
         """Remember the gateway's clock. Without ``durable`` a power failure may lose it, a kill does not."""
@@ -246,6 +256,10 @@ class Book:
         """An order id above every one this book has seen."""
         return self._highest_order_id + 1
 
+    def highest_order_id(self, client_id: int) -> int:
+        """The highest order id a client has used for an order, 0 where there is none."""
+        return self._highest_of_client.get(client_id, 0)
+
     def saw_order_id(self, order_id: int) -> None:
         """Keep ``next_order_id`` above an id that a client used."""
         self._highest_order_id = max(self._highest_order_id, order_id)
@@ -261,8 +275,13 @@ class Book:
             self._db.execute("COMMIT")
         elif known != identity:
             raise UsageError(f"The paper book {self.path} belongs to the market {known}, not to {identity}.")
+        elif self._get("layout") == "1":
+            self._db.executescript(FROM_LAYOUT_1)
         elif self._get("layout") != str(LAYOUT):
-            raise UsageError(f"The paper book {self.path} is of another version; move it away to start a new one.")
+            raise UsageError(
+                f"The paper book {self.path} was written by a newer version; use that one, or move the book away to "
+                "start a new one."
+            )
 
     def _load(self) -> None:
         self.starting_cash = float(self._get("cash") or 0.0)
@@ -276,6 +295,9 @@ class Book:
         highest = self._db.execute("SELECT max(perm_id), max(order_id) FROM orders").fetchone()
         self._last_perm_id = int(highest[0] or FIRST_PERM_ID - 1)
         self._highest_order_id = int(highest[1] or 0)
+        used = self._db.execute("SELECT client_id, max(order_id) FROM orders GROUP BY client_id")
+        self._highest_of_client: dict[int, int] = dict(used)
+        self._has_changed = False
 
     def _get(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM account WHERE name = ?", (name,)).fetchone()
@@ -330,6 +352,9 @@ def _order(row: tuple[Any, ...]) -> Order:
         last_price=row[11],
         completed_at=_instant(row[12]) if row[12] else None,
         completed_status=row[13],
+        commission=row[14],
+        triggered=bool(row[15]),
+        trailing_stop=row[16],
     )
 
 

@@ -2,82 +2,30 @@
 
 Pure decisions: no clock, no book, no market. An order that arrives meets the quote (top of book, as IB's paper trading
 fills it); an order that rests meets the range of trades since it was last looked at, and is never filled at a price
-outside that range. Called by ``order_desk`` only.
+outside that range. How many shares there are is ``liquidity``'s business. Called by ``order_floor`` only.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from quant_pipeline.paper_gateway.exchange.orders import Action, Order, OrderTerms, OrderType
+from quant_pipeline.paper_gateway.exchange.orders import Action, Order, OrderType
+from quant_pipeline.paper_gateway.exchange.trailing import followed, started, trails
 from quant_pipeline.paper_gateway.markets.market import PriceRange, Quote
 
-FINEST_STEP = dt.timedelta(minutes=1)
-"""Longer stretches are cut down to this when prices touched an order, to find out when."""
+RangeOf = Callable[[dt.datetime, dt.datetime], PriceRange | None]
+"""What a market says of one symbol: the trades after an instant up to another."""
 
-SUB_DOLLAR_TICK = 0.0001
-DOLLAR_TICK = 0.01
-
-
-def tick_size(price: float) -> float:
-    """The grid US stocks are quoted on: $0.0001 below a dollar, one cent from there on."""
-    return SUB_DOLLAR_TICK if price < 1 else DOLLAR_TICK
+MINUTE = dt.timedelta(minutes=1)
+SECOND = dt.timedelta(seconds=1)
 
 
-def on_grid(price: float) -> bool:
-    """Whether a price is positive and a whole number of ticks."""
-    ticks = price / tick_size(price)
-    return price > 0 and abs(ticks - round(ticks)) < 1e-6 * max(1.0, ticks)
+class Touch(NamedTuple):
+    """Prices reached an order: it can be filled at ``price``, or is only triggered by it (None)."""
 
-
-def price_on_arrival(terms: OrderTerms, quote: Quote) -> float | None:
-    """The price at which an order is filled as it reaches the market, or None when it rests.
-
-    A market order takes the other side of the quote; so does a limit order that crosses it, and a stop whose price the
-    last trade has already reached.
-    """
-    buying = terms.action is Action.BUY
-    touch = quote.ask if buying else quote.bid
-    if terms.order_type is OrderType.MARKET:
-        return touch
-    if terms.order_type is OrderType.LIMIT:
-        assert terms.limit_price is not None
-        crosses = terms.limit_price >= touch if buying else terms.limit_price <= touch
-        return touch if crosses else None
-    assert terms.stop_price is not None
-    triggered = quote.last >= terms.stop_price if buying else quote.last <= terms.stop_price
-    return touch if triggered else None
-
-
-def price_in_range(terms: OrderTerms, prices: PriceRange) -> float | None:
-    """The price at which a resting order is filled by trades in a range, or None when they did not reach it.
-
-    A limit is filled at its price or at the open that was better; a stop at its price or at the open that jumped over
-    it; a market order that waited for the open is filled there.
-    """
-    buying = terms.action is Action.BUY
-    if terms.order_type is OrderType.MARKET:
-        return prices.open
-    if terms.order_type is OrderType.LIMIT:
-        assert terms.limit_price is not None
-        if buying:
-            return min(terms.limit_price, prices.open) if prices.low <= terms.limit_price else None
-        return max(terms.limit_price, prices.open) if prices.high >= terms.limit_price else None
-    assert terms.stop_price is not None
-    if buying:
-        return max(terms.stop_price, prices.open) if prices.high >= terms.stop_price else None
-    return min(terms.stop_price, prices.open) if prices.low <= terms.stop_price else None
-
-
-def in_turn(orders: list[Order]) -> list[Order]:
-    """The orders one range may fill, in the order they are served.
-
-    When a range reached both a stop and a target nobody knows which came first: the stop does, so that no result looks
-    better than it was. Among equals the older order goes first.
-    """
-    return sorted(orders, key=lambda order: (order.terms.order_type is not OrderType.STOP, order.perm_id))
+    price: float | None
 
 
 class Stretch(NamedTuple):
@@ -88,30 +36,142 @@ class Stretch(NamedTuple):
     prices: PriceRange
 
 
-def first_touch(
-    orders: list[Order],
-    price_range: Callable[[dt.datetime, dt.datetime], PriceRange | None],
-    since: dt.datetime,
-    until: dt.datetime,
-) -> Stretch | None:
-    """The first stretch, a minute long at most, in which trades reached one of the orders; None when none did."""
+def on_arrival(order: Order, quote: Quote) -> Touch | None:
+    """What becomes of an order as it reaches the market; None when it rests.
+
+    A market order takes the other side of the quote; so does a limit order that crosses it, and a stop whose price the
+    last trade has already reached. A stop-limit that was reached takes it only where its limit allows. Where the quote
+    lies beyond what the bar being played reached, the fill is at the bar's end: a recorded bar says what traded, its
+    quote is a model.
+    """
+    buying = order.terms.action is Action.BUY
+    touch = quote.ask if buying else quote.bid
+    kind = order.working_type
+    if kind.waits_for_trigger:
+        stop = order.stop_price
+        if stop is None or not (quote.last >= stop if buying else quote.last <= stop):
+            return None
+    if kind is OrderType.LIMIT and not _allows(order, touch):
+        return None
+    if kind is OrderType.STOP_LIMIT and not _allows(order, touch):
+        return Touch(None)
+    return Touch(min(max(touch, quote.lowest), quote.highest))
+
+
+def in_range(order: Order, prices: PriceRange) -> Touch | None:
+    """What trades in a range do to a resting order; None when they did not reach it.
+
+    A limit is filled at its price or at the open that was better; a stop at its price or at the open that jumped over
+    it; a market order is filled at the open.
+    """
+    kind = order.working_type
+    if kind is OrderType.MARKET:
+        return Touch(prices.open)
+    if kind is OrderType.LIMIT:
+        price = _limit_in(order, prices)
+        return None if price is None else Touch(price)
+    if kind is OrderType.TRAILING_STOP:
+        price = _trailing_in(order, prices)
+        return None if price is None else Touch(price)
+    assert order.terms.stop_price is not None
+    price = _stop_in(order, order.terms.stop_price, prices)
+    if price is None:
+        return None
+    if kind is OrderType.STOP or _allows(order, price):
+        return Touch(price)
+    # The limit is further than the price that triggered it. Only when the very first trade triggered it do later
+    # trades of the range certainly come after.
+    return Touch(_limit_in(order, prices) if price == prices.open else None)
+
+
+def in_turn(orders: list[Order]) -> list[Order]:
+    """The orders one range may fill, in the order they are served.
+
+    When a range reached both a stop and a target nobody knows which came first: stops and market orders do, so that no
+    result looks better than it was. Then limits follow by price and time: whoever offers more goes first, and among
+    equals the older order, which is the one with the smaller permanent id.
+    """
+    return sorted(orders, key=_turn)
+
+
+def first_touch(orders: Sequence[Order], range_of: RangeOf, since: dt.datetime, until: dt.datetime) -> Stretch | None:
+    """The first stretch in which trades reached one of the orders; None when none did.
+
+    A stretch never holds trades of two minutes: between the last of a minute and the first of the next the price may
+    have jumped over an order, which is then filled where it landed. It is a second long where a trailing stop moved in
+    the stretch that reached it: which of the two came first is then the market's to say.
+    """
     if until <= since:
         return None
-    prices = price_range(since, until)
-    if prices is None or all(price_in_range(order.terms, prices) is None for order in orders):
+    prices = range_of(since, until)
+    if prices is None or all(in_range(order, prices) is None for order in orders):
         return None
-    middle = _middle(since, until)
+    middle = _between(since, until, MINUTE)
+    if middle is None and any(_in_doubt(order, prices) for order in orders):
+        middle = _between(since, until, SECOND)
     if middle is None:
         return Stretch(until, since, prices)
-    return first_touch(orders, price_range, since, middle) or first_touch(orders, price_range, middle, until)
+    return first_touch(orders, range_of, since, middle) or first_touch(
+        drawn_along(orders, range_of, since, middle), range_of, middle, until
+    )
 
 
-def _middle(since: dt.datetime, until: dt.datetime) -> dt.datetime | None:
-    """A whole minute strictly between two instants, near their middle; None where there is none or no need."""
-    if until - since <= FINEST_STEP:
-        return None
+def drawn_along(orders: Sequence[Order], range_of: RangeOf, since: dt.datetime, until: dt.datetime) -> Sequence[Order]:
+    """The orders, their trailing stops where trades in (since, until] have drawn them."""
+    if not any(trails(order) for order in orders):
+        return orders
+    prices = range_of(since, until) if since < until else None
+    return orders if prices is None else [followed(order, prices) for order in orders]
+
+
+def _allows(order: Order, price: float) -> bool:
+    """Whether the order's limit lets it trade at a price."""
+    limit = order.terms.limit_price
+    assert limit is not None
+    return limit >= price if order.terms.action is Action.BUY else limit <= price
+
+
+def _limit_in(order: Order, prices: PriceRange) -> float | None:
+    limit = order.terms.limit_price
+    assert limit is not None
+    if order.terms.action is Action.BUY:
+        return min(limit, prices.open) if prices.low <= limit else None
+    return max(limit, prices.open) if prices.high >= limit else None
+
+
+def _stop_in(order: Order, stop: float, prices: PriceRange) -> float | None:
+    if order.terms.action is Action.BUY:
+        return max(stop, prices.open) if prices.high >= stop else None
+    return min(stop, prices.open) if prices.low <= stop else None
+
+
+def _trailing_in(order: Order, prices: PriceRange) -> float | None:
+    """Worst first: the stop as it stood; then as the range drew it, since the turn may have come after the extreme."""
+    before, after = started(order, prices.open).trailing_stop, followed(order, prices).trailing_stop
+    assert before is not None
+    assert after is not None
+    price = _stop_in(order, before, prices)
+    if price is not None:
+        return price
+    reached = prices.high >= after if order.terms.action is Action.BUY else prices.low <= after
+    return after if reached else None
+
+
+def _in_doubt(order: Order, prices: PriceRange) -> bool:
+    return trails(order) and in_range(order, prices) is not None and followed(order, prices) != order
+
+
+def _turn(order: Order) -> tuple[bool, float, int]:
+    limit = order.terms.limit_price
+    if order.working_type is not OrderType.LIMIT or limit is None:
+        return (False, 0.0, order.perm_id)
+    return (True, -order.terms.action.sign * limit, order.perm_id)
+
+
+def _between(since: dt.datetime, until: dt.datetime, unit: dt.timedelta) -> dt.datetime | None:
+    """A whole second, or the last one of a minute, strictly between two instants, near their middle; None without."""
     half = since + (until - since) / 2
-    middle = half.replace(second=0, microsecond=0)
+    middle = half.replace(microsecond=0) if unit == SECOND else half.replace(microsecond=0, second=0) - SECOND
     if middle <= since:
-        middle += FINEST_STEP
+        middle += unit
     return middle if since < middle < until else None

@@ -12,6 +12,7 @@ from functools import lru_cache
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, Session, next_session, previous_session, session_on
 
 DAYS_IN_CONTRACT_DETAILS = 6
+A_SECOND = dt.timedelta(seconds=1)
 
 
 @lru_cache(maxsize=512)
@@ -51,13 +52,16 @@ def closing_after(at: dt.datetime) -> dt.datetime:
 
 
 def sessions_within(since: dt.datetime, until: dt.datetime) -> list[tuple[Session, dt.datetime, dt.datetime]]:
-    """The stretches of trading time in (since, until]: each session with its start and end inside that window."""
+    """The stretches of trading time in (since, until]: each session with its start and end inside that window.
+
+    The start is excluded, so one that holds the open begins a second before it: the opening trade is part of it.
+    """
     stretches: list[tuple[Session, dt.datetime, dt.datetime]] = []
     session = session_of(exchange_day(since))
     if session is None:
         session = next_session(exchange_day(since))
-    while session.opens < until:
-        start, end = max(since, session.opens), min(until, session.closes)
+    while session.opens <= until:
+        start, end = max(since, session.opens - A_SECOND), min(until, session.closes)
         if start < end:
             stretches.append((session, start, end))
         session = next_session(session.day)

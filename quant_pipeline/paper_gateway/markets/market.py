@@ -8,7 +8,8 @@ the instant it is asked about: two calls with the same arguments give the same a
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +29,11 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Quote:
-    """What one would see on the screen at an instant; sizes and volume in shares, prices in dollars."""
+    """What one would see on the screen at an instant; sizes and volume in shares, prices in dollars.
+
+    Bid and ask may be a model's. ``lowest`` and ``highest`` are what trades of the bar being played reached: nothing is
+    filled beyond them.
+    """
 
     at: dt.datetime
     bid: float
@@ -44,6 +49,8 @@ class Quote:
     volume: int
     halted: bool
     shortable_shares: int
+    lowest: float = 0.0
+    highest: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,20 @@ class PriceRange:
     low: float
     close: float
     volume: int
+
+
+def joined(ranges: Iterable[PriceRange]) -> PriceRange | None:
+    """Ranges that follow one another as one; None where there are none."""
+    pieces = list(ranges)
+    if not pieces:
+        return None
+    return PriceRange(
+        pieces[0].open,
+        max(piece.high for piece in pieces),
+        min(piece.low for piece in pieces),
+        pieces[-1].close,
+        sum(piece.volume for piece in pieces),
+    )
 
 
 class Market(Protocol):

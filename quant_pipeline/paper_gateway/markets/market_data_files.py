@@ -48,7 +48,7 @@ class BarsFile:
     path: Path
     digest: str
     rows: dict[str, slice]
-    times: NDArray[np.int64]
+    times: NDArray[np.int32]
     prices: NDArray[np.float64]
     volume: NDArray[np.int64]
 
@@ -101,7 +101,9 @@ def _read(path: Path, kind: _Kind) -> BarsFile:
         raise MarketDataFileError(f"{path} holds no rows; give a file with {kind.called}.")
     symbols = _symbols(path, table.column("symbol"))
     times = _times(path, kind, table.column(kind.time), symbols)
-    prices = np.stack([_numbers(path, column, table.column(column)) for column in PRICES])
+    prices = np.empty((len(PRICES), table.num_rows))
+    for column, series in zip(PRICES, prices, strict=True):
+        series[:] = _numbers(path, column, table.column(column))
     volume = _numbers(path, "volume", table.column("volume"))
     rows = _Rows(path, kind, symbols, times)
     _check_values(rows, prices, volume)
@@ -112,14 +114,18 @@ def _read(path: Path, kind: _Kind) -> BarsFile:
     codes = np.asarray(symbols.indices)[order]
     bounds = np.searchsorted(codes, np.arange(len(names) + 1))
     by_symbol = {name: slice(int(bounds[code]), int(bounds[code + 1])) for code, name in enumerate(names)}
-    return BarsFile(
+    found = BarsFile(
         path=path,
         digest=_digest(path),
         rows=dict(sorted(by_symbol.items())),
-        times=times[order],
+        times=times[order].astype(np.int32),
         prices=prices[:, order],
-        volume=volume.astype(np.int64)[order],
+        volume=volume[order].astype(np.int64),
     )
+    # What was read with is as large as the bars themselves, and no next file comes that could use it again.
+    del table, symbols, rows, volume, times, codes, order
+    pa.default_memory_pool().release_unused()
+    return found
 
 
 def _table(path: Path, kind: _Kind) -> pa.Table:

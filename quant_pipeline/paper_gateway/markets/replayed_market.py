@@ -139,7 +139,7 @@ class ReplayedMarket(TapeMarket):
         traded = np.flatnonzero(self._daily.volume[rows]) + (rows.start or 0)
         scale = self._scales.get(symbol, 1.0)
         history = _History(
-            self._daily.times[traded],
+            self._daily.times[traded].astype(np.int64),
             self._daily.prices[:, traded] * scale,
             np.rint(self._daily.volume[traded] / scale).astype(np.int64),
         )

@@ -86,6 +86,11 @@ class SessionTape:
             low = min(low, self._low_so_far.item(newest - 1))
         return PriceRange(first, high, low, close, self._volume_before.item(newest) + volume)
 
+    def bar_around(self, second: int) -> tuple[float, float]:
+        """Low and high of the bar being played at a second, or of the last one before it; there must be one."""
+        newest = self._newest.item(second // 60)
+        return self._low.item(newest), self._high.item(newest)
+
     def between(self, after: int, until: int) -> PriceRange | None:
         """Trades after a second up to and including another; -1 begins with the opening trade."""
         start, end = after + 1, until

@@ -23,8 +23,8 @@ from quant_pipeline.paper_gateway.markets.session_tape import market_bar
 from quant_pipeline.paper_gateway.markets.synthetic_prices import BLOCK, DailyPrices, weekday_number
 from quant_pipeline.paper_gateway.markets.tape_market import ONE_DAY, TapeMarket, TradedSession, days_between
 from quant_pipeline.paper_gateway.markets.top_of_book import TopOfBook, noise_key, usual_spread
+from quant_pipeline.paper_gateway.starting_values import DEFAULT_SEED
 
-DEFAULT_SEED = 7
 LISTING_AGE = 240
 """Weekdays after which a young listing makes room for a new company under its symbol."""
 

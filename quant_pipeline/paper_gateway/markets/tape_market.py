@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME, Session, session_on, sessions_between
-from quant_pipeline.paper_gateway.markets.market import Instrument, MarketBar, PriceRange, Quote
+from quant_pipeline.paper_gateway.markets.market import Instrument, MarketBar, PriceRange, Quote, joined
 from quant_pipeline.paper_gateway.markets.session_tape import SessionTape, market_bar
 from quant_pipeline.paper_gateway.markets.top_of_book import TopOfBook
 
@@ -43,6 +43,7 @@ class TradedSession:
         traded = self.tape.so_far(second)
         if traded is None:
             return None
+        lowest, highest = self.tape.bar_around(second)
         bid, ask, bid_size, ask_size, last_size = self.book.around(traded.close, second)
         return Quote(
             at=self.tape.session.opens + dt.timedelta(seconds=second),
@@ -59,6 +60,8 @@ class TradedSession:
             volume=traded.volume,
             halted=second // 60 in self.halted,
             shortable_shares=self.shortable_shares,
+            lowest=lowest,
+            highest=highest,
         )
 
 
@@ -133,7 +136,7 @@ class TapeMarket(ABC):
             piece = traded.tape.between(after, _second_of(session, until))
             if piece is not None:
                 ranges.append(piece)
-        return _joined(ranges) if ranges else None
+        return joined(ranges)
 
     def _quote(self, symbol: str, session: Session, second: int) -> Quote | None:
         if symbol not in self._symbols:
@@ -178,13 +181,3 @@ def _session_and_second(at: dt.datetime) -> tuple[Session, int] | None:
 def _second_of(session: Session, at: dt.datetime) -> int:
     """Whole seconds since the open, at most the session's length."""
     return int((min(at, session.closes) - session.opens).total_seconds())
-
-
-def _joined(ranges: list[PriceRange]) -> PriceRange:
-    return PriceRange(
-        ranges[0].open,
-        max(piece.high for piece in ranges),
-        min(piece.low for piece in ranges),
-        ranges[-1].close,
-        sum(piece.volume for piece in ranges),
-    )

@@ -50,7 +50,7 @@ def open_order(version: int, instrument: Instrument, order: Order, account: str)
         terms.quantity,
         terms.order_type,
         terms.limit_price or 0.0,
-        terms.stop_price or 0.0,
+        terms.stop_price or terms.trail_amount or 0.0,
         terms.tif,
         terms.oca_group,
         account,
@@ -77,7 +77,8 @@ def open_order(version: int, instrument: Instrument, order: Order, account: str)
         DELTA_NEUTRAL_NONE,
         "",  # deltaNeutralAuxPrice
         *[0, "", "", "", "?", 0, 0, ""],  # the eight fields behind the delta-neutral type
-        *[0, 0, "", ""],  # continuousUpdate, referencePriceType, trailStopPrice, trailingPercent
+        *[0, 0],  # continuousUpdate, referencePriceType
+        *_trailing(order),
         *[""] * 3,  # basisPoints, basisPointsType, comboLegsDescrip
         *_no_legs_and_scale(),
         0,  # optOutSmartRouting
@@ -85,7 +86,7 @@ def open_order(version: int, instrument: Instrument, order: Order, account: str)
         *[0, 0],  # solicited, whatIf
         order.status,
     ]
-    return fields + [UNSET] * 9 + _order_tail(version)
+    return fields + [UNSET] * 9 + _order_tail(version, order)
 
 
 def what_if(version: int, instrument: Instrument, order: Order, account: str, effect: Message) -> Message:
@@ -99,13 +100,29 @@ def what_if(version: int, instrument: Instrument, order: Order, account: str, ef
         effect: Nine margins (before, change, after; each initial, maintenance, equity), then the commission.
     """
     fields = open_order(version, instrument, order, account)
-    status = len(fields) - len(_order_tail(version)) - 10
+    status = len(fields) - len(_order_tail(version, order)) - 10
     fields[status - 1] = 1
     fields[status + 1 : status + 1 + len(effect)] = effect
     return fields
 
 
-def _order_tail(version: int) -> Message:
+def _trailing(order: Order) -> Message:
+    """trailStopPrice, where the stop stands now, and trailingPercent."""
+    stop, percent = _trail_stop(order), order.terms.trail_percent
+    return ["" if stop is None else stop, "" if percent is None else percent]
+
+
+def _trail_stop(order: Order) -> float | None:
+    return order.terms.trail_stop if order.trailing_stop is None else order.trailing_stop
+
+
+def _trail_stop_or_unset(order: Order) -> float | str:
+    """The same price at its second place; clients believe this one."""
+    stop = _trail_stop(order)
+    return UNSET if stop is None else stop
+
+
+def _order_tail(version: int, order: Order) -> Message:
     """From the commission of an order state to the end of an open order."""
     return [
         *[UNSET] * 3,  # commission, minCommission, maxCommission
@@ -114,11 +131,13 @@ def _order_tail(version: int) -> Message:
         *[0] * 2,  # randomizeSize, randomizePrice
         0,  # number of conditions
         "None",  # adjustedOrderType
-        *[UNSET] * 6,  # triggerPrice, trailStop, lmtOffset, adjustedStop, adjustedStopLimit, adjustedTrailing
+        UNSET,  # triggerPrice
+        _trail_stop_or_unset(order),
+        *[UNSET] * 4,  # lmtPriceOffset, adjustedStopPrice, adjustedStopLimitPrice, adjustedTrailingAmount
         0,  # adjustableTrailingUnit
         *[""] * 3,  # softDollarTier
         *[0] * 5,  # cashQty, dontUseAutoPriceForHedge, isOmsContainer, discretionaryUpToLimit, usePriceMgmtAlgo
-        *([""] if version >= 159 else []),  # duration
+        *([""] if version >= 158 else []),  # duration
         *([""] if version >= 160 else []),  # postToAts
         *([0] if version >= 162 else []),  # autoCancelParent
         *([""] * 5 if version >= 170 else []),  # minTradeQty .. midOffsetAtHalf
@@ -135,7 +154,7 @@ def completed_order(version: int, instrument: Instrument, order: Order, account:
         terms.quantity,
         terms.order_type,
         terms.limit_price or 0.0,
-        terms.stop_price or 0.0,
+        terms.stop_price or terms.trail_amount or 0.0,
         terms.tif,
         terms.oca_group,
         account,
@@ -158,7 +177,8 @@ def completed_order(version: int, instrument: Instrument, order: Order, account:
         DELTA_NEUTRAL_NONE,
         "",  # deltaNeutralAuxPrice
         *[0, 0, 0, ""],  # the four fields behind the delta-neutral type
-        *[0, 0, "", ""],  # continuousUpdate, referencePriceType, trailStopPrice, trailingPercent
+        *[0, 0],  # continuousUpdate, referencePriceType
+        *_trailing(order),
         "",  # comboLegsDescrip
         *_no_legs_and_scale(),
         *_clearing(),
@@ -166,7 +186,8 @@ def completed_order(version: int, instrument: Instrument, order: Order, account:
         order.status,
         *[0] * 2,  # randomizeSize, randomizePrice
         0,  # number of conditions
-        *[UNSET] * 2,  # trailStopPrice, lmtPriceOffset
+        _trail_stop_or_unset(order),
+        UNSET,  # lmtPriceOffset
         *[0] * 3,  # cashQty, dontUseAutoPriceForHedge, isOmsContainer
         "",  # autoCancelDate
         order.filled,
@@ -246,7 +267,7 @@ def execution_details(req_id: int, instrument: Instrument, execution: Execution,
         "",  # evRule
         "",  # evMultiplier
         "",  # modelCode
-        2,  # lastLiquidity: removed
+        execution.last_liquidity,
     ]
 
 

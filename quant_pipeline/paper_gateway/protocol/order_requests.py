@@ -7,6 +7,7 @@ not carry here (algorithms, hedges, conditions, scales) is named, so that it is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from quant_pipeline.paper_gateway.protocol.securities import ContractQuery, read_contract
 from quant_pipeline.paper_gateway.protocol.wire import FieldError, Fields
@@ -35,6 +36,8 @@ class PlaceOrder:
     outside_rth: bool
     what_if: bool
     not_imitated: tuple[str, ...]
+    trail_stop_price: float | None = None
+    trailing_percent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def read_place_order(fields: Fields) -> PlaceOrder:
     fields.skip(2)  # rule80A, settlingFirm
     if fields.flag():
         refused.append("allOrNone")
-    what_if, more = _read_tail(fields)
+    tail = _read_tail(fields)
     return PlaceOrder(
         order_id=order_id,
         contract=contract,
@@ -93,18 +96,29 @@ def read_place_order(fields: Fields) -> PlaceOrder:
         transmit=transmit,
         parent_id=parent_id,
         outside_rth=outside_rth,
-        what_if=what_if,
-        not_imitated=(*refused, *more),
+        what_if=tail.what_if,
+        not_imitated=(*refused, *tail.not_imitated),
+        trail_stop_price=tail.trail_stop_price,
+        trailing_percent=tail.trailing_percent,
     )
 
 
-def _read_tail(fields: Fields) -> tuple[bool, list[str]]:
-    """From ``minQty`` to the conditions: ``whatIf``, and the names of what is not imitated."""
+class _Tail(NamedTuple):
+    trail_stop_price: float | None
+    trailing_percent: float | None
+    what_if: bool
+    not_imitated: list[str]
+
+
+def _read_tail(fields: Fields) -> _Tail:
+    """From ``minQty`` to the conditions: trailing prices, ``whatIf``, and the names of what is not imitated."""
     refused: list[str] = []
     fields.skip(14)  # minQty .. volatilityType
     delta_neutral = fields.text()
     fields.skip(1 if not delta_neutral else 9)  # deltaNeutralAuxPrice and, if there is one, its eight fields
-    fields.skip(6)  # continuousUpdate .. scaleSubsLevelSize
+    fields.skip(2)  # continuousUpdate, referencePriceType
+    trail_stop_price, trailing_percent = fields.number(), fields.number()
+    fields.skip(2)  # scaleInitLevelSize, scaleSubsLevelSize
     if (fields.number() or 0.0) > 0:
         refused.append("scalePriceIncrement")
         fields.skip(7)
@@ -124,7 +138,7 @@ def _read_tail(fields: Fields) -> tuple[bool, list[str]]:
     fields.skip(4)  # orderMiscOptions, solicited, randomizeSize, randomizePrice
     if fields.text() not in ("", "0"):  # the number of conditions; PEG BENCH is refused by its type anyway
         refused.append("conditions")
-    return what_if, refused
+    return _Tail(trail_stop_price, trailing_percent, what_if, refused)
 
 
 def _bounded(count: int) -> int:

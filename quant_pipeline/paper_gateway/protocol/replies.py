@@ -6,9 +6,10 @@ differ they take the version. Values are passed in as they are to appear; nothin
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 
-from quant_pipeline.paper_gateway.markets.market import Instrument
+from quant_pipeline.paper_gateway.markets.market import Instrument, MarketBar
 from quant_pipeline.paper_gateway.protocol.securities import CURRENCY, SMART, STOCK, TRADING_CLASS, contract_fields
 from quant_pipeline.paper_gateway.protocol.wire import UNSET, Field
 
@@ -17,8 +18,12 @@ Message = list[Field]
 ORDER_TYPES = "ACTIVETIM,DAY,GTC,LMT,MKT,OCA,STP"
 MARKET_RULE_ID = 26
 TIME_ZONE = "America/New_York"
+BBO_EXCHANGE = "9c0001"
+"""The key under which clients ask which exchanges are behind a quote."""
+
 SUGGESTED_SIZE_ALONE = 163
 SIZES_IN_DETAILS_SINCE = 164
+SCHEDULE_SINCE = 165
 ADVANCED_REJECT_SINCE = 166
 ISSUER_SINCE = 176
 
@@ -109,8 +114,20 @@ def account_summary_end(req_id: int) -> Message:
 
 def position(account: str, instrument: Instrument, quantity: int, average_cost: float) -> Message:
     """61: one position; quantity 0 says that it was closed."""
+    con_id, symbol, kind, expiry, _, *more = contract_fields(instrument, instrument.primary_exchange)
+    # A real server was recorded writing the strike of a position so, and nowhere else.
+    return [61, 3, account, con_id, symbol, kind, expiry, "0.0", *more, quantity, round(average_cost, 8)]
+
+
+def position_multi(req_id: int, account: str, instrument: Instrument, quantity: int, average_cost: float) -> Message:
+    """71: one position under a request id; the last field is a model, of which there are none."""
     contract = contract_fields(instrument, instrument.primary_exchange)
-    return [61, 3, account, *contract, quantity, round(average_cost, 8)]
+    return [71, 1, req_id, account, *contract, quantity, round(average_cost, 8), ""]
+
+
+def position_multi_end(req_id: int) -> Message:
+    """72: all positions were told."""
+    return [72, 1, req_id]
 
 
 def position_end() -> Message:
@@ -201,12 +218,64 @@ def market_rule(rule_id: int, steps: Iterable[tuple[float, float]]) -> Message:
     return [93, rule_id, len(pairs), *(value for pair in pairs for value in pair)]
 
 
+def option_chain_end(req_id: int) -> Message:
+    """76: all options on a stock were told."""
+    return [76, req_id]
+
+
+def family_codes(account: str) -> Message:
+    """78: the one account, which belongs to no family."""
+    return [78, 1, account, ""]
+
+
+def smart_components(req_id: int, exchanges: Sequence[tuple[str, str]]) -> Message:
+    """82: bit, exchange and letter of each exchange behind a best bid and offer."""
+    fields: Message = [82, req_id, len(exchanges)]
+    for bit, (exchange, letter) in enumerate(exchanges):
+        fields += [bit, exchange, letter]
+    return fields
+
+
+def nothing_there(message_id: int, req_id: int | None) -> Message:
+    """77, 80 and 85: an empty list, under the request id where there is one."""
+    return [message_id, *([] if req_id is None else [req_id]), 0]
+
+
+def user_info(req_id: int) -> Message:
+    """107: no white brand."""
+    return [107, req_id, ""]
+
+
 # ---- market data ----------------------------------------------------------------------------------------------------
 
 
 def historical_data(req_id: int, start: str, end: str, count: int, rows: str) -> str:
     """17: bars, as text that is already NUL-terminated; ``rows`` holds eight fields a bar."""
     return f"17\0{req_id}\0{start}\0{end}\0{count}\0{rows}"
+
+
+def historical_data_update(req_id: int, date: str, bar: MarketBar) -> Message:
+    """90: the last bar of a history that is kept up to date; close before high and low, unlike message 17."""
+    prices = (bar.open, bar.close, bar.high, bar.low)
+    return [90, req_id, bar.count, date, *prices, bar.average, bar.volume]
+
+
+def real_time_bar(req_id: int, bar: MarketBar) -> Message:
+    """50: five seconds; ``bar`` starts at an instant."""
+    assert isinstance(bar.start, dt.datetime)
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    return [50, 3, req_id, int(bar.start.timestamp()), *prices, bar.volume, bar.average, bar.count]
+
+
+def head_time_stamp(req_id: int, text: str) -> Message:
+    """88: when the bars of an instrument begin."""
+    return [88, req_id, text]
+
+
+def historical_schedule(req_id: int, sessions: Sequence[tuple[str, str, str]]) -> Message:
+    """106: sessions as their start, end and day; clients before version 165 cannot read it."""
+    first, last = (sessions[0][0], sessions[-1][1]) if sessions else ("", "")
+    return [106, req_id, first, last, TIME_ZONE, len(sessions), *(text for session in sessions for text in session)]
 
 
 def scanner_data(req_id: int, instruments: Sequence[Instrument]) -> Message:
@@ -226,7 +295,7 @@ def scanner_parameters(xml: str) -> Message:
 
 def tick_parameters(req_id: int, min_tick: float) -> Message:
     """81: what the quotes of a request look like."""
-    return [81, req_id, min_tick, "9c0001", 3]
+    return [81, req_id, min_tick, BBO_EXCHANGE, 3]
 
 
 def market_data_type(req_id: int, kind: int) -> Message:

@@ -12,27 +12,36 @@ from collections.abc import Callable
 from quant_pipeline.paper_gateway.protocol.order_requests import read_cancel_order, read_place_order
 from quant_pipeline.paper_gateway.protocol.requests import (
     AccountSummary,
+    CancelBars,
     CancelQuote,
     CancelScan,
     CompletedOrders,
     ContractDetailsRequest,
     CurrentTime,
     ExecutionsRequest,
+    FamilyCodes,
     GlobalCancel,
+    HeadTimeStamp,
     HistoryRequest,
     Ignored,
+    LiveBarsRequest,
     ManagedAccounts,
     MarketRule,
     MatchingSymbols,
     NextOrderId,
+    NothingThere,
     NotImitated,
     OpenOrders,
+    OptionChains,
+    PositionsMulti,
     QuoteRequest,
     Request,
     ScanParameters,
     ScanRequest,
+    SmartComponents,
     StartApi,
     Subscribe,
+    UserInfo,
 )
 from quant_pipeline.paper_gateway.protocol.securities import read_contract
 from quant_pipeline.paper_gateway.protocol.wire import FieldError, Fields
@@ -91,6 +100,25 @@ def _history(fields: Fields) -> HistoryRequest:
     regular_hours, what, date_format = fields.flag(), fields.text(), fields.integer()
     keep_up_to_date = fields.flag()
     return HistoryRequest(req_id, contract, end, bar_size, duration, regular_hours, what, date_format, keep_up_to_date)
+
+
+def _head_time_stamp(fields: Fields) -> HeadTimeStamp:
+    req_id, contract = fields.integer(), read_contract(fields)
+    fields.skip(3)  # includeExpired, useRTH, whatToShow
+    return HeadTimeStamp(req_id, contract, fields.integer())
+
+
+def _live_bars(fields: Fields) -> LiveBarsRequest:
+    fields.skip(1)
+    req_id, contract = fields.integer(), read_contract(fields)
+    fields.skip(1)  # the bar size, which is five seconds whatever is asked
+    return LiveBarsRequest(req_id, contract, fields.text())
+
+
+def _option_chains(fields: Fields) -> OptionChains:
+    req_id = fields.integer()
+    fields.skip(3)
+    return OptionChains(req_id, fields.integer())
 
 
 def _scan(fields: Fields) -> ScanRequest:
@@ -155,13 +183,15 @@ def _subscription(topic: str, *, on: bool, versioned: bool, parameters: int = 0)
     return read_subscription
 
 
-def _not_imitated(what: str, *, versioned: bool = False, has_id: bool = True) -> Callable[[Fields], Request]:
+def _not_imitated(
+    what: str, *, code: int = 321, versioned: bool = False, has_id: bool = True
+) -> Callable[[Fields], Request]:
     def read_id(fields: Fields) -> Request:
         try:
             fields.skip(1 if versioned else 0)
-            return NotImitated(what, fields.integer() if has_id else -1)
+            return NotImitated(what, fields.integer() if has_id else -1, code)
         except FieldError:
-            return NotImitated(what, -1)
+            return NotImitated(what, -1, code)
 
     return read_id
 
@@ -176,9 +206,9 @@ READERS: dict[int, Callable[[Fields], Request]] = {
     7: _executions,
     8: lambda _: NextOrderId(),
     9: _contract_details,
-    10: _not_imitated("market depth", versioned=True),
+    10: _not_imitated("market depth", code=10092, versioned=True),
     11: lambda _: Ignored(),
-    12: _not_imitated("news bulletins", has_id=False),
+    12: lambda _: Ignored(),
     13: lambda _: Ignored(),
     14: lambda _: Ignored(),
     15: lambda _: Ignored(),
@@ -191,11 +221,11 @@ READERS: dict[int, Callable[[Fields], Request]] = {
     22: _scan,
     23: _versioned(CancelScan),
     24: lambda _: ScanParameters(),
-    25: lambda _: Ignored(),
+    25: _versioned(CancelBars),
     49: lambda _: CurrentTime(),
-    50: _not_imitated("five-second bars", versioned=True),
-    51: lambda _: Ignored(),
-    52: _not_imitated("fundamental data", versioned=True),
+    50: _live_bars,
+    51: _versioned(CancelBars),
+    52: _not_imitated("fundamental data", code=430, versioned=True),
     53: lambda _: Ignored(),
     54: _not_imitated("option calculations", versioned=True),
     55: _not_imitated("option calculations", versioned=True),
@@ -216,21 +246,21 @@ READERS: dict[int, Callable[[Fields], Request]] = {
     71: _start_api,
     72: _not_imitated("verification", has_id=False),
     73: _not_imitated("verification", has_id=False),
-    74: _not_imitated("positions by model", versioned=True),
+    74: _versioned(PositionsMulti),
     75: lambda _: Ignored(),
     76: _subscription("account multi", on=True, versioned=True),
     77: _subscription("account multi", on=False, versioned=True),
-    78: _not_imitated("option chains"),
-    79: _not_imitated("soft dollar tiers"),
-    80: _not_imitated("family codes", has_id=False),
+    78: _option_chains,
+    79: lambda fields: NothingThere(77, fields.integer()),
+    80: lambda _: FamilyCodes(),
     81: lambda fields: MatchingSymbols(fields.integer(), fields.text()),
-    82: _not_imitated("market depth exchanges", has_id=False),
-    83: _not_imitated("smart components"),
-    84: _not_imitated("news articles"),
-    85: _not_imitated("news providers", has_id=False),
-    86: _not_imitated("historical news"),
-    87: _not_imitated("head time stamps"),
-    88: _not_imitated("histograms"),
+    82: lambda _: NothingThere(80),
+    83: lambda fields: SmartComponents(fields.integer(), fields.text()),
+    84: _not_imitated("news articles", code=10172),
+    85: lambda _: NothingThere(85),
+    86: _not_imitated("historical news", code=10276),
+    87: _head_time_stamp,
+    88: _not_imitated("histograms", code=10188),
     89: lambda _: Ignored(),
     90: lambda _: Ignored(),
     91: lambda fields: MarketRule(fields.integer()),
@@ -238,13 +268,13 @@ READERS: dict[int, Callable[[Fields], Request]] = {
     93: _subscription("pnl", on=False, versioned=False),
     94: _subscription("pnl single", on=True, versioned=False, parameters=2),
     95: _subscription("pnl single", on=False, versioned=False),
-    96: _not_imitated("historical ticks"),
-    97: _not_imitated("tick-by-tick data"),
+    96: _not_imitated("historical ticks", code=10187),
+    97: _not_imitated("tick-by-tick data", code=10189),
     98: lambda _: Ignored(),
     99: lambda _: CompletedOrders(),
     100: _not_imitated("corporate events"),
     101: lambda _: Ignored(),
     102: _not_imitated("corporate events"),
     103: lambda _: Ignored(),
-    104: _not_imitated("user information"),
+    104: lambda fields: UserInfo(fields.integer()),
 }

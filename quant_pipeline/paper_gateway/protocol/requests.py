@@ -127,6 +127,31 @@ class HistoryRequest:
 
 
 @dataclass(frozen=True)
+class HeadTimeStamp:
+    """87: since when there are bars."""
+
+    req_id: int
+    contract: ContractQuery
+    date_format: int
+
+
+@dataclass(frozen=True)
+class LiveBarsRequest:
+    """50: a bar every five seconds until cancelled."""
+
+    req_id: int
+    contract: ContractQuery
+    what: str
+
+
+@dataclass(frozen=True)
+class CancelBars:
+    """25 and 51: no more bars under a request id."""
+
+    req_id: int
+
+
+@dataclass(frozen=True)
 class ScanRequest:
     """22: a market scan. Limits are None where the client set none."""
 
@@ -174,11 +199,66 @@ class CancelQuote:
 
 
 @dataclass(frozen=True)
+class PositionsMulti:
+    """74: the positions under a request id."""
+
+    req_id: int
+
+
+@dataclass(frozen=True)
+class OptionChains:
+    """78: which options there are on a stock."""
+
+    req_id: int
+    con_id: int
+
+
+@dataclass(frozen=True)
+class SmartComponents:
+    """83: which exchanges stand behind the letters of a best bid and offer."""
+
+    req_id: int
+    bbo_exchange: str
+
+
+@dataclass(frozen=True)
+class UserInfo:
+    """104: whose brand the account is under."""
+
+    req_id: int
+
+
+@dataclass(frozen=True)
+class FamilyCodes:
+    """80: the accounts of a family."""
+
+
+@dataclass(frozen=True)
+class NothingThere:
+    """79, 82 and 85: soft dollar tiers, exchanges with depth, news providers, of which this exchange has none.
+
+    Attributes:
+        reply: The message id of the answer.
+        req_id: None where the answer carries no request id.
+    """
+
+    reply: int
+    req_id: int | None = None
+
+
+@dataclass(frozen=True)
 class NotImitated:
-    """A request of the real API that this gateway does not answer; said so under the request's own id."""
+    """A request of the real API that this gateway does not answer; said so under the request's own id.
+
+    Attributes:
+        what: What was asked for, as people read it.
+        req_id: -1 where the request has none.
+        code: Under which the real server says that it has no such data: clients take 321 for a warning and wait on.
+    """
 
     what: str
     req_id: int
+    code: int = 321
 
 
 Request = (
@@ -197,11 +277,20 @@ Request = (
     | MarketRule
     | MatchingSymbols
     | HistoryRequest
+    | HeadTimeStamp
+    | LiveBarsRequest
+    | CancelBars
     | ScanRequest
     | CancelScan
     | ScanParameters
     | QuoteRequest
     | CancelQuote
+    | PositionsMulti
+    | OptionChains
+    | SmartComponents
+    | UserInfo
+    | FamilyCodes
+    | NothingThere
     | NotImitated
     | PlaceOrder
     | CancelOrder

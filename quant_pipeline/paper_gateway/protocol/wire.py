@@ -25,6 +25,7 @@ LARGEST_INTEGER = 2**31 - 1
 Field = str | int | float | bool | None
 
 _LENGTH = struct.Struct(">I")
+LENGTH_BYTES = _LENGTH.size
 
 
 class WireError(ValueError):
@@ -36,8 +37,13 @@ class FieldError(ValueError):
 
 
 def encode(fields: Iterable[Field]) -> bytes:
-    """One message as a frame: None is empty, booleans are 1 and 0."""
-    return frame("".join([f"{_text(field)}\0" for field in fields]))
+    """One message as a frame: None is empty, booleans are 1 and 0, a NUL within a field becomes a space."""
+    texts = [field if isinstance(field, str) else _text(field) for field in fields]
+    text = "\0".join(texts)
+    # Counted once a message, since looking into every field would cost as much as writing it.
+    if text.count("\0") >= len(texts):
+        text = "\0".join([field.replace("\0", " ") for field in texts])
+    return frame(f"{text}\0" if texts else "")
 
 
 def frame(text: str) -> bytes:
@@ -46,9 +52,7 @@ def frame(text: str) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def _text(field: Field) -> str:
-    if isinstance(field, str):
-        return field.replace("\0", " ")
+def _text(field: float | bool | None) -> str:
     if field is None:
         return ""
     if isinstance(field, bool):
@@ -57,45 +61,51 @@ def _text(field: Field) -> str:
 
 
 class FrameBuffer:
-    """Turns a stream of bytes, split anywhere, into frames; holds at most one unfinished frame."""
+    """Turns a stream of bytes, split anywhere, into frames; holds what was fed and not taken yet."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
+        self._bytes = b""
+        self._position = 0
         self._greeted = False
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """Yield the text of every frame that is complete with ``data``.
+        """Take in bytes and return ``frames``."""
+        rest = self._bytes[self._position :]
+        self._bytes = rest + data if rest else data
+        self._position = 0
+        return self.frames()
+
+    def frames(self) -> Iterator[str]:
+        """Yield the text of every frame that is complete and was not taken before.
 
         Raises:
             WireError: The greeting is missing, or a frame is empty, too large or not UTF-8.
         """
-        self._bytes += data
         if not self._greeted:
             self._greet()
-        position = 0
-        try:
-            while self._greeted and len(self._bytes) - position >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(self._bytes, position)
-                if not 0 < length <= MAX_FRAME_BYTES:
-                    raise WireError(f"a frame of {length} bytes is not between 1 and {MAX_FRAME_BYTES}")
-                end = position + _LENGTH.size + length
-                if len(self._bytes) < end:
-                    break
-                body = self._bytes[position + _LENGTH.size : end]
-                position = end
-                try:
-                    yield body.decode()
-                except UnicodeDecodeError as error:
-                    raise WireError("a frame is not UTF-8 text") from error
-        finally:
-            del self._bytes[:position]
+            if not self._greeted:
+                return
+        data, unpack, available = self._bytes, _LENGTH.unpack_from, len(self._bytes)
+        while (start := self._position + LENGTH_BYTES) <= available:
+            (length,) = unpack(data, self._position)
+            if not 0 < length <= MAX_FRAME_BYTES:
+                raise WireError(f"a frame of {length} bytes is not between 1 and {MAX_FRAME_BYTES}")
+            end = start + length
+            if end > available:
+                return
+            self._position = end
+            try:
+                text = data[start:end].decode()
+            except UnicodeDecodeError as error:
+                raise WireError("a frame is not UTF-8 text") from error
+            yield text
 
     def _greet(self) -> None:
-        start = bytes(self._bytes[: len(GREETING)])
+        start = self._bytes[: len(GREETING)]
         if not GREETING.startswith(start):
             raise WireError(f"the connection opened with {start!r}, not with {GREETING!r}")
         if start == GREETING:
-            del self._bytes[: len(GREETING)]
+            self._position = len(GREETING)
             self._greeted = True
 
 
@@ -121,14 +131,17 @@ class Fields:
     """The fields of one message, read one after the other as the types the protocol says they are."""
 
     def __init__(self, values: list[str], version: int) -> None:
-        self._values = iter(values)
+        self._values = values
+        self._next = 0
         self.version = version
 
     def text(self) -> str:
         """The next field as it is."""
+        place = self._next
+        self._next = place + 1
         try:
-            return next(self._values)
-        except StopIteration:
+            return self._values[place]
+        except IndexError:
             raise FieldError("the message ends too early") from None
 
     def integer(self) -> int:
@@ -167,5 +180,6 @@ class Fields:
         Raises:
             FieldError: There are not that many.
         """
-        for _ in range(count):
-            self.text()
+        self._next += count
+        if self._next > len(self._values):
+            raise FieldError("the message ends too early")

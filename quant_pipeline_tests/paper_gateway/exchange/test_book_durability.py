@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -121,3 +122,55 @@ def test_the_executions_of_two_markets_never_share_an_id(tmp_path: Path) -> None
                 filled(book, book.save(order(book)))
             ids += [each.exec_id for each in book.executions_since(at("09:30"))]
     assert len(ids) == len(set(ids)) == 2
+
+
+def as_layout_1(path: Path) -> None:
+    """Take away what layout 2 added."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for column in ("commission", "triggered", "trailing_stop"):
+            db.execute(f"ALTER TABLE orders DROP COLUMN {column}")
+        db.execute("ALTER TABLE executions DROP COLUMN last_liquidity")
+        db.execute("UPDATE account SET value = '1' WHERE name = 'layout'")
+        (terms,) = db.execute("SELECT terms FROM orders WHERE order_id = 1").fetchone()
+        older = {name: value for name, value in json.loads(terms).items() if not name.startswith("trail_")}
+        db.execute("UPDATE orders SET terms = ? WHERE order_id = 1", (json.dumps(older),))
+        db.commit()
+
+
+def test_a_book_of_the_first_layout_is_taken_over_with_all_it_holds(tmp_path: Path) -> None:
+    book = opened(tmp_path)
+    with book.transaction():
+        working, done = book.save(order(book, 1)), order(book, 2)
+        filled(book, book.save(done))
+    executions, portfolio = book.executions_since(at("09:30")), book.portfolio
+    book.close()
+    as_layout_1(book.path)
+
+    again = opened(tmp_path)
+    assert again.live == {working.perm_id: working}
+    assert again.executions_since(at("09:30")) == executions
+    assert again.portfolio == portfolio
+    assert again.order(done.perm_id).commission == executions[0].commission == 1.0
+    again.close()
+    opened(tmp_path).close()
+
+
+def test_a_book_of_a_newer_layout_is_left_alone(tmp_path: Path) -> None:
+    book = opened(tmp_path)
+    book.close()
+    with contextlib.closing(sqlite3.connect(book.path)) as db:
+        db.execute("UPDATE account SET value = '99' WHERE name = 'layout'")
+        db.commit()
+    with pytest.raises(UsageError, match="newer version"):
+        opened(tmp_path)
+
+
+def test_what_changes_takes_the_time_along(tmp_path: Path) -> None:
+    book = opened(tmp_path)
+    with book.transaction(at("10:30")):
+        book.save(order(book))
+    assert book.last_time == at("10:30")
+    with book.transaction(at("10:31")):
+        pass
+    assert book.last_time == at("10:30")
+    book.close()

@@ -3,110 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from quant_pipeline.paper_gateway.exchange.account_values import Accountant
-from quant_pipeline.paper_gateway.exchange.book import Book
-from quant_pipeline.paper_gateway.exchange.order_desk import OrderDesk
-from quant_pipeline.paper_gateway.exchange.order_events import (
-    Charged,
-    Executed,
-    OrderEvent,
-    OrderReported,
-    OrderRequest,
-    Told,
-)
-from quant_pipeline.paper_gateway.exchange.orders import (
-    Action,
-    Execution,
-    Order,
-    OrderTerms,
-    OrderType,
-    Status,
-    TimeInForce,
-)
-from quant_pipeline_tests.paper_gateway.scripted_market import ScriptedMarket, at
+from quant_pipeline.paper_gateway.exchange.orders import Status
+from quant_pipeline_tests.paper_gateway.exchange.desk_room import Room, said
+from quant_pipeline_tests.paper_gateway.scripted_market import at
 
 WEDNESDAY = dt.date(2018, 2, 21)
-
-
-class Room:
-    """A desk, its market and its book; orders are named by their ids."""
-
-    def __init__(self, home: Path, start: dt.datetime) -> None:
-        self.market = ScriptedMarket()
-        self.book = Book(home / "book.sqlite", identity="scripted", cash=100_000.0)
-        self.accountant = Accountant(self.market)
-        self.desk = OrderDesk(self.market, self.book, self.accountant, start)
-        self.now = start
-
-    def place(self, order_id: int, action: str, kind: str, price: float | None = None, **more: object) -> list[str]:
-        values: dict[str, object] = {
-            "symbol": "AAA",
-            "quantity": 100,
-            "tif": "DAY",
-            "transmit": True,
-            "client": 1,
-        } | more
-        terms = OrderTerms(
-            symbol=str(values["symbol"]),
-            action=Action(action),
-            quantity=int(str(values["quantity"])),
-            order_type=OrderType(kind),
-            limit_price=price if kind == "LMT" else None,
-            stop_price=price if kind == "STP" else None,
-            tif=TimeInForce(str(values["tif"])),
-            oca_group=str(values.get("oca", "")),
-            parent_id=int(str(values.get("parent", 0))),
-            order_ref=f"ref-{order_id}",
-        )
-        request = OrderRequest(int(str(values["client"])), order_id, terms, bool(values["transmit"]))
-        return said(self.desk.place(request, self.now))
-
-    def bracket(self, entry: float, target: float, stop: float, action: str = "BUY") -> list[str]:
-        """Entry 1, target 2 and stop 3."""
-        back = "SELL" if action == "BUY" else "BUY"
-        assert self.place(1, action, "LMT", entry, transmit=False) == []
-        assert self.place(2, back, "LMT", target, parent=1, tif="GTC", transmit=False) == []
-        return self.place(3, back, "STP", stop, parent=1, tif="GTC")
-
-    def move(self, clock: str, day: dt.date | None = None) -> list[str]:
-        self.now = at(clock, day or self.now.date())
-        return said(self.desk.advance(self.now))
-
-    def order(self, order_id: int) -> Order:
-        found = self.book.find(1, order_id)
-        assert found is not None
-        return found
-
-    def fills(self) -> list[Execution]:
-        return self.book.executions_since(at("00:00", dt.date(2018, 1, 1)))
-
-
-def said(events: list[OrderEvent]) -> list[str]:
-    """Events in a word each: ``1 Submitted``, ``2 exec 10@50.0``, ``3 code 202``."""
-    words: list[str] = []
-    for event in events:
-        match event:
-            case OrderReported(order):
-                words.append(f"{order.order_id} {order.status}{f' {order.why_held}' if order.why_held else ''}")
-            case Executed(execution):
-                words.append(f"{execution.order_id} exec {execution.shares}@{execution.price:g}")
-            case Charged(execution):
-                words.append(f"{execution.order_id} fee {execution.commission:g}")
-            case Told(_, order_id, code):
-                words.append(f"{order_id} code {code}")
-    return words
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    room = Room(tmp_path, at("10:15"))
-    yield room
-    room.book.close()
 
 
 def test_a_bracket_is_told_as_tws_tells_it(room: Room) -> None:
@@ -322,14 +227,14 @@ def test_days_without_a_gateway_are_caught_up_in_the_order_of_time(room: Room) -
     room.market.prints("BBB", ("10:30", 18.9), day=WEDNESDAY)
     told = [word for word in room.move("12:00", dt.date(2018, 2, 22)) if "exec" in word]
     assert told == ["1 exec 100@48.9", "2 exec 100@52.2", "4 exec 100@18.9"]
-    assert [fill.at for fill in room.fills()] == [at("11:01"), at("13:01"), at("10:30", WEDNESDAY)]
+    assert [fill.at for fill in room.fills()] == [at("11:00:59"), at("13:00:59"), at("10:30:59", WEDNESDAY)]
 
 
 def test_an_order_is_not_filled_by_what_traded_before_it_arrived(room: Room) -> None:
-    room.place(9, "BUY", "LMT", 40.0, symbol="BBB")
+    room.place(1, "BUY", "LMT", 40.0, symbol="BBB")
     room.market.prints("AAA", ("10:20", 48.0), ("10:24", 50.0))
     room.now = at("10:25")
-    assert room.place(1, "BUY", "LMT", 49.0) == ["1 Submitted"]
+    assert room.place(2, "BUY", "LMT", 49.0) == ["2 Submitted"]
     assert room.move("10:30") == []
 
 
@@ -398,3 +303,31 @@ def test_daily_profit_starts_again_at_the_previous_close(room: Room) -> None:
     assert state.daily_pnl == pytest.approx(100 * (53.99 - 53.0) - 1)
     assert state.realized_pnl == pytest.approx(100 * (53.99 - 50.01) - 2)
     assert state.net_liquidation == pytest.approx(100_000 + state.realized_pnl)
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "got"),
+    [("LMT", 49.0, 48.5), ("STP", 50.5, 51.0)],
+)
+def test_a_price_that_jumps_over_an_order_between_two_minutes_fills_it_where_it_landed(
+    room: Room, kind: str, price: float, got: float
+) -> None:
+    room.market.prints("AAA", ("10:20:59", 50.0))
+    room.place(1, "BUY", kind, price)
+    room.market.prints("AAA", ("10:21", got))
+    assert f"1 exec 100@{got:g}" in room.move("10:30")
+
+
+def test_the_opening_trade_fills_what_rested_overnight(room: Room) -> None:
+    room.place(1, "BUY", "LMT", 40.0, tif="GTC")
+    room.move("16:30")
+    room.market.prints("AAA", ("09:30", 39.0), ("09:30:01", 41.0), day=WEDNESDAY)
+    assert "1 exec 100@39" in room.move("09:45", WEDNESDAY)
+    assert room.fills()[0].price == 39.0
+
+
+def test_a_clock_that_stops_at_the_open_loses_nothing(room: Room) -> None:
+    room.place(1, "BUY", "LMT", 40.0, tif="GTC")
+    room.move("16:30")
+    room.market.prints("AAA", ("09:30", 39.0), ("09:30:01", 41.0), day=WEDNESDAY)
+    assert "1 exec 100@39" in room.move("09:30", WEDNESDAY)

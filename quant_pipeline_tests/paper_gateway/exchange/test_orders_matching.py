@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from quant_pipeline.paper_gateway.exchange.matching import (
     first_touch,
+    in_range,
     in_turn,
-    on_grid,
-    price_in_range,
-    price_on_arrival,
+    on_arrival,
 )
 from quant_pipeline.paper_gateway.exchange.orders import Action, Order, OrderTerms, OrderType, Status, TimeInForce
 from quant_pipeline.paper_gateway.exchange.portfolio import Portfolio, commission
-from quant_pipeline.paper_gateway.markets.market import PriceRange
+from quant_pipeline.paper_gateway.exchange.price_grid import on_grid
+from quant_pipeline.paper_gateway.markets.market import PriceRange, Quote
 from quant_pipeline_tests.paper_gateway.scripted_market import ScriptedMarket, at
 
 
@@ -27,8 +27,18 @@ def terms(action: str, kind: str, price: float | None = None) -> OrderTerms:
     return OrderTerms("AAA", Action(action), 100, OrderType(kind), limit, stop, TimeInForce.GTC)
 
 
-def order(kind: str, price: float, perm_id: int = 1) -> Order:
-    return Order(perm_id, 1, perm_id, terms("SELL", kind, price), Status.SUBMITTED, "", 0, at("10:00"), None)
+def order(kind: str, price: float | None, perm_id: int = 1, action: str = "SELL") -> Order:
+    return Order(perm_id, 1, perm_id, terms(action, kind, price), Status.SUBMITTED, "", 0, at("10:00"), None)
+
+
+def arrives_at(order: Order, quote: Quote) -> float | None:
+    touch = on_arrival(order, quote)
+    return None if touch is None else touch.price
+
+
+def fills_at(order: Order, prices: PriceRange) -> float | None:
+    touch = in_range(order, prices)
+    return None if touch is None else touch.price
 
 
 QUOTE = ScriptedMarket().quote("AAA", at("10:15"))
@@ -55,7 +65,7 @@ def test_an_arriving_order_meets_the_top_of_the_book(
     action: str, kind: str, price: float | None, filled: float | None
 ) -> None:
     assert QUOTE is not None
-    assert price_on_arrival(terms(action, kind, price), QUOTE) == filled
+    assert arrives_at(order(kind, price, action=action), QUOTE) == filled
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,7 @@ def test_an_arriving_order_meets_the_top_of_the_book(
 def test_a_resting_order_is_filled_by_the_range_that_reaches_it(
     action: str, kind: str, price: float | None, filled: float | None
 ) -> None:
-    assert price_in_range(terms(action, kind, price), PriceRange(50.0, 52.0, 49.0, 51.0, 1000)) == filled
+    assert fills_at(order(kind, price, action=action), PriceRange(50.0, 52.0, 49.0, 51.0, 1000)) == filled
 
 
 prices = st.integers(100, 20_000).map(lambda cents: cents / 100)
@@ -92,7 +102,7 @@ def test_nothing_fills_at_a_price_the_range_did_not_reach(
     path: list[float], price: float, action: str, kind: str
 ) -> None:
     moved = PriceRange(path[0], max(path), min(path), path[-1], 100)
-    filled = price_in_range(terms(action, kind, price), moved)
+    filled = fills_at(order(kind, price, action=action), moved)
     if filled is not None:
         assert moved.low <= filled <= moved.high
         worse = filled > price if action == "BUY" else filled < price
@@ -110,7 +120,7 @@ def test_the_first_touch_is_found_to_the_minute_however_long_the_stretch() -> No
     resting = [order("LMT", 51.0, 1), order("STP", 49.5, 2)]
     touch = first_touch(resting, lambda a, b: market.price_range("AAA", a, b), at("10:15"), at("15:00"))
     assert touch is not None
-    assert (touch.since, touch.until) == (at("11:37"), at("11:38"))
+    assert (touch.since, touch.until) == (at("11:36:59"), at("11:37:59"))
     later = first_touch(resting[1:], lambda a, b: market.price_range("AAA", a, b), at("10:15"), at("15:00"))
     assert later is not None
     assert later.until - later.since <= dt.timedelta(minutes=1)

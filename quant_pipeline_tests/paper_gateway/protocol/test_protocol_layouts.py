@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +97,39 @@ def test_a_completed_order_reads_back_at_every_version(version: int, caplog: pyt
     assert (order.parentPermId, state.status, order.filledQuantity) == (1_800_000_001, "Submitted", 0)
 
 
+STOP_LIMIT = replace(TERMS, order_type=OrderType.STOP_LIMIT, stop_price=50.25)
+TRAIL = replace(TERMS, order_type=OrderType.TRAILING_STOP, limit_price=None, trail_amount=1.25)
+TRAIL_PERCENT = replace(TRAIL, trail_amount=None, trail_percent=2.5, trail_stop=48.0)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("layout", [order_replies.open_order, order_replies.completed_order])
+@pytest.mark.parametrize(
+    ("order", "prices"),
+    [
+        (replace(ORDER, terms=STOP_LIMIT), ("STP LMT", 50.5, 50.25, UNSET, UNSET)),
+        (replace(ORDER, terms=TRAIL, trailing_stop=49.5), ("TRAIL", 0.0, 1.25, 49.5, UNSET)),
+        (replace(ORDER, terms=TRAIL_PERCENT), ("TRAIL", 0.0, 0.0, 48.0, 2.5)),
+    ],
+)
+def test_stop_limit_and_trailing_prices_stand_where_clients_read_them(
+    version: int,
+    layout: Callable[..., Message],
+    order: BookOrder,
+    prices: tuple[Any, ...],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    [(_, arguments)] = decoded(layout(version, INSTRUMENT, order, "DU1"), version, caplog)
+    (read,) = [each for each in arguments if isinstance(each, Order)]
+    found = (read.orderType, read.lmtPrice, read.auxPrice, read.trailStopPrice, read.trailingPercent)
+    assert found == tuple(float(UNSET) if price == UNSET else price for price in prices)
+
+
+def test_no_order_type_changes_the_number_of_fields() -> None:
+    for terms in (TERMS, STOP_LIMIT, TRAIL, TRAIL_PERCENT):
+        assert len(order_replies.open_order(176, INSTRUMENT, replace(ORDER, terms=terms), "DU1")) == 136
+
+
 def test_field_counts_are_those_of_the_protocol() -> None:
     assert len(order_replies.open_order(176, INSTRUMENT, ORDER, "DU1")) == 136
     assert len(order_replies.execution_details(-1, INSTRUMENT, EXECUTION, "DU1")) == 31
@@ -156,7 +191,7 @@ def test_layouts_agree_with_what_a_real_server_was_recorded_saying() -> None:
             "AAA",
             "STK",
             "",
-            "0",
+            "0.0",
             "",
             "",
             "NASDAQ",
@@ -222,6 +257,15 @@ def test_an_order_is_read_as_the_real_client_writes_it(version: int) -> None:
     assert (request.oca_group, request.oca_type, request.order_ref, request.parent_id) == ("g", 2, "r", 4)
     assert (request.transmit, request.account, request.outside_rth, request.what_if) == (False, "DU1", True, True)
     assert request.not_imitated == ()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_trailing_prices_are_read_as_the_real_client_writes_them(version: int) -> None:
+    order = Order(action="SELL", totalQuantity=7, orderType="TRAIL", trailingPercent=2.5, trailStopPrice=48.0)
+    request = placed(order, version)
+    assert (request.order_type, request.aux_price) == ("TRAIL", None)
+    assert (request.trailing_percent, request.trail_stop_price) == (2.5, 48.0)
+    assert placed(LimitOrder("SELL", 7, 10.5), version).trail_stop_price is None
 
 
 def test_a_stock_order_has_115_fields() -> None:
