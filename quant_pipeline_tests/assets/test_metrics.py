@@ -19,7 +19,7 @@ from quant_pipeline.history.store import History
 from quant_pipeline.metrics import project
 from quant_pipeline.settings import Settings, load_settings
 from quant_pipeline_tests.history.recorded_frames import MADE, SLOT
-from quant_pipeline_tests.metrics.recorded_slots import publish_four_slots
+from quant_pipeline_tests.metrics.recorded_slots import publish_recorded_slots
 from quant_pipeline_tests.metrics.small_project import COUNTS, record, write_project
 
 SLOT_ASSETS = {
@@ -78,7 +78,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
     settings = load_settings(home=tmp_path_factory.mktemp("day") / "home")
-    publish_four_slots(settings.home)
+    publish_recorded_slots(settings.home)
     reading = {
         "account": "DU1234567", "net_liquidation": 100_000.0, "capital": 100_000.0, "deployed": 0.0,
         "available": 100_000.0, "read_at": dt.datetime(2026, 11, 20, 15, 15, tzinfo=dt.UTC),
@@ -147,7 +147,7 @@ def test_a_materialization_says_how_many_rows_the_history_has_now(day: Day) -> N
         for model in set(UPSTREAM) - {"signal_history"}:
             counted = reader.execute(f"SELECT count(*) FROM metrics.{model}").fetchone()
             assert counted == (day.materialized[model]["dagster/row_count"],), model
-        assert reader.execute("SELECT count(*) FROM metrics.slot_health").fetchone() == (4,)
+        assert reader.execute("SELECT count(*) FROM metrics.slot_health").fetchone() == (5,)
         assert reader.execute("SELECT count(*) > 0 FROM metrics.signal_history").fetchone() == (True,)
 
 
