@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -43,15 +44,15 @@ BUILD += "build_metrics(load_settings())"
 
 @dataclass
 class Times:
-    """Seconds by the clock on the wall and by the processor's, a pair a repetition."""
+    """Seconds by the clock on the wall and by the processor's, those of processes that ended included."""
 
     taken: list[tuple[float, float]] = field(default_factory=list)
 
     def time(self, work: Callable[[], Result]) -> Result:
         """Do something and note how long it took."""
-        wall, processor = time.perf_counter(), time.process_time()
+        wall, processor = time.perf_counter(), _processor_seconds()
         result = work()
-        self.taken.append((time.perf_counter() - wall, time.process_time() - processor))
+        self.taken.append((time.perf_counter() - wall, _processor_seconds() - processor))
         return result
 
     @property
@@ -125,7 +126,9 @@ def measure_processes(history: History) -> None:
     command = [sys.executable, "-m", "quant_pipeline"]
     _process("explain", [*command, "explain", order_ref], history.home, PROCESS_MS)
     _process("status", [*command, "status", "--json"], history.home, PROCESS_MS)
-    _process("dbt build, with copy and take-over", [sys.executable, "-c", BUILD], history.home, BUILD_MS, times=1)
+    # The first time dbt parses the project too.
+    _process("metrics built the first time", [sys.executable, "-c", BUILD], history.home, BUILD_MS, times=1)
+    _process("metrics built again", [sys.executable, "-c", BUILD], history.home, BUILD_MS, times=3)
 
 
 def measure_appends(history: History, new: History, last_slot: str) -> None:
@@ -190,7 +193,12 @@ def _process(name: str, command: list[str], home: Path, limit: float, times: int
         if done.returncode:
             print(f"{name:<36} failed: {done.stderr.strip().splitlines()[-1:]}")
             return
-    _line(name, taken.wall, "ms", limit)
+    _line(name, taken.wall, "ms", limit, taken.processor)
+
+
+def _processor_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _line(name: str, value: float, unit: str, limit: float | None, processor: float | None = None) -> None:

@@ -37,19 +37,9 @@ _NEVER = dt.date(9999, 12, 31)
 _VALUES = tuple(column for column in columns_of(BARS) if column.name not in _KEY)
 _NAMES = ", ".join(column.quoted for column in columns_of(BARS))
 
-
-def _differs(left: str, right: str) -> str:
-    """SQL that is true unless two bars have equal values."""
-    return " OR ".join(f"{left}.{column.quoted} IS DISTINCT FROM {right}.{column.quoted}" for column in _VALUES)
-
-
-_NEWEST = """
-newest AS (SELECT symbol, date, max(materialization_id) AS materialization_id FROM candidates GROUP BY symbol, date),
-known AS (SELECT candidates.* FROM candidates JOIN newest USING (symbol, date, materialization_id))"""
-
 # What a frame can hold of the bars known up to $id: settled ones anywhere in its span, live ones from its first partial
 # bar on. $live_from is given as a value, for then DuckDB skips the blocks of earlier sessions unread.
-_KNOWN = f"""
+_KNOWN = """
 candidates AS MATERIALIZED (
     SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
     WHERE NOT live AND source = $source AND materialization_id <= $id AND date BETWEEN first_date AND last_date
@@ -57,41 +47,33 @@ candidates AS MATERIALIZED (
     SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
     WHERE live AND source = $source AND materialization_id <= $id AND date >= $live_from::DATE
         AND date BETWEEN live_from AND last_date),
-{_NEWEST}"""
+newest AS (SELECT symbol, date, max(materialization_id) AS materialization_id FROM candidates GROUP BY symbol, date),
+known AS (SELECT candidates.* FROM candidates JOIN newest USING (symbol, date, materialization_id))"""
 
-# Compared are the bars of ``batch``: of the symbols ``$altered`` all of them, of the others those from the first
-# partial one on. The span they are compared in, of ``spans``, begins there too.
-_APPEND = f"""
+# What a frame is compared with when it is appended. Planning a query takes longer than reading so little, so these are
+# plain and numpy compares.
+_SEEN_SINCE = f"""
+SELECT {_NAMES}, live, gone, materialization_id FROM bars WHERE source = $source AND date >= $live_from
+"""
+
+_SETTLED_BEFORE = f"""
+SELECT {_NAMES}, live, gone, materialization_id FROM bars
+WHERE NOT live AND source = $source AND date < $live_from AND list_contains($symbols, symbol)
+"""
+
+_APPEND_CHANGES = """
 INSERT INTO bars BY NAME
-WITH extent AS (SELECT symbol, place, compared_from AS first_date, last_date, live_from FROM spans),
-candidates AS MATERIALIZED (
-    SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
-    WHERE NOT live AND source = $source AND date >= $live_from::DATE AND date BETWEEN first_date AND last_date
-    UNION ALL
-    SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
-    WHERE NOT live AND source = $source AND date < $live_from::DATE AND symbol IN (SELECT unnest($altered))
-        AND date BETWEEN first_date AND last_date
-    UNION ALL
-    SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
-    WHERE live AND source = $source AND date >= $live_from::DATE AND date BETWEEN live_from AND last_date),
-{_NEWEST},
-changes AS (
-    SELECT batch.*, batch.partial AND coalesce(known.live, true) AS live, false AS gone
-    FROM batch LEFT JOIN known USING (symbol, date)
-    WHERE known.gone IS DISTINCT FROM false OR {_differs("batch", "known")}
-    UNION ALL BY NAME
-    SELECT symbol, date, false AS live, true AS gone FROM known ANTI JOIN batch USING (symbol, date) WHERE NOT gone)
-SELECT $id AS materialization_id, $slot AS slot, $source AS source, * FROM changes ORDER BY symbol, date
+SELECT $id AS materialization_id, $slot AS slot, $source AS source, * FROM changes
 """
 
 _APPEND_SPANS = """
 INSERT INTO bars_frames BY NAME
-SELECT $id AS materialization_id, $source AS source, * EXCLUDE (compared_from) FROM spans ORDER BY place
+SELECT $id AS materialization_id, $source AS source, * FROM spans
 """
 
 _LAST_HASHES = """
 SELECT symbol, max_by(coalesce(settled_hash, ''), materialization_id) FROM bars_frames
-WHERE source = $source AND materialization_id > $after AND list_contains($symbols, symbol) GROUP BY symbol
+WHERE source = $source AND materialization_id > $id - $look_back GROUP BY symbol
 """
 
 _FRAME = f"""
@@ -122,24 +104,18 @@ def append(connection: DuckDBPyConnection, table: pa.Table, *, identity: int, sl
     starts = _refuse_disorder(table)
     live_from = _first_partial(table)
     spans = _spans(table, starts, live_from)
-    symbols, hashes = spans["symbol"].to_pylist(), spans["settled_hash"].to_pylist()
-    sought = {"source": source, "symbols": symbols, "after": identity - LOOK_BACK}
-    last = dict(connection.execute(_LAST_HASHES, sought).fetchall())
-    altered = [symbol for symbol, settled in zip(symbols, hashes, strict=True) if last.get(symbol) != settled]
-    is_altered = np.isin(symbols, altered) if symbols else np.array([], dtype=bool)
-    first_dates = spans["first_date"].to_numpy()
-    compared_from = np.where(is_altered, first_dates, np.maximum(first_dates, np.datetime64(live_from)))
-    spans = spans.append_column("compared_from", pa.array(compared_from, pa.date32()))
-    compared = table["date"].to_numpy() >= np.repeat(compared_from, spans["rows"].to_numpy())
-    views = {"spans": spans, "batch": table.filter(pa.array(compared))}
-    try:
-        for name, view in views.items():
-            connection.register(name, view)
-        values = {"id": identity, "source": source}
-        connection.execute(_APPEND, {**values, "slot": slot, "live_from": live_from, "altered": altered})
-        connection.execute(_APPEND_SPANS, values)
-    finally:
-        for name in views:
+    values = {"id": identity, "source": source}
+    compared_from = _compared_from(connection, spans, live_from, values)
+    known = _known(connection, spans, compared_from, live_from, source)
+    changes = _changes(table, spans, compared_from, known)
+    for name, rows, statement, told in (
+        ("changes", changes, _APPEND_CHANGES, {**values, "slot": slot}),
+        ("spans", spans, _APPEND_SPANS, values),
+    ):
+        connection.register(name, rows)
+        try:
+            connection.execute(statement, told)
+        finally:
             connection.unregister(name)
 
 
@@ -167,13 +143,97 @@ def spans(table: pa.Table) -> pa.Table:
     return _spans(table, _refuse_disorder(table), _first_partial(table))
 
 
+def _compared_from(
+    connection: DuckDBPyConnection, spans: pa.Table, live_from: dt.date, values: dict[str, object]
+) -> np.ndarray:
+    """The date from which each symbol's bars have to be compared: the first one, unless the settled ones are known."""
+    last = dict(connection.execute(_LAST_HASHES, {**values, "look_back": LOOK_BACK}).fetchall())
+    hashes = zip(spans["symbol"].to_pylist(), spans["settled_hash"].to_pylist(), strict=True)
+    altered = np.array([last.get(symbol) != settled for symbol, settled in hashes], dtype=bool)
+    first_dates = spans["first_date"].to_numpy()
+    return np.where(altered, first_dates, np.maximum(first_dates, np.datetime64(live_from)))
+
+
+def _known(
+    connection: DuckDBPyConnection, spans: pa.Table, compared_from: np.ndarray, live_from: dt.date, source: str
+) -> pa.Table:
+    """The newest known bar of every symbol and date that is compared, with its ``key`` and in the order of keys.
+
+    Settled bars count from ``compared_from`` on, live ones from the first partial bar of their symbol on.
+    """
+    sought = {"source": source, "live_from": live_from}
+    seen = connection.execute(_SEEN_SINCE, sought).to_arrow_table()
+    altered = spans["symbol"].filter(pa.array(compared_from < np.datetime64(live_from))).to_pylist()
+    if altered:
+        before = connection.execute(_SETTLED_BEFORE, {**sought, "symbols": altered}).to_arrow_table()
+        seen = pa.concat_tables([seen, before])
+    places = _places(seen["symbol"], spans["symbol"].to_pylist())
+    seen, places = seen.filter(pa.array(places >= 0)), places[places >= 0]
+    dates, live = seen["date"].to_numpy(), seen["live"].to_numpy(zero_copy_only=False)
+    begins = np.where(live, spans["live_from"].fill_null(_NEVER).to_numpy()[places], compared_from[places])
+    counts = (begins <= dates) & (dates <= spans["last_date"].to_numpy()[places])
+    seen, keys = seen.filter(pa.array(counts)), _keys(places, dates)[counts]
+    order = np.lexsort((seen["materialization_id"].to_numpy(), keys))
+    newest = order[np.append(keys[order][1:] != keys[order][:-1], True)[: len(order)]]
+    return seen.take(pa.array(newest)).append_column("key", pa.array(keys[newest]))
+
+
+def _changes(table: pa.Table, spans: pa.Table, compared_from: np.ndarray, known: pa.Table) -> pa.Table:
+    """The rows to store, by symbol and date: bars that are new or not as they were known, and those gone."""
+    places = np.repeat(np.arange(spans.num_rows), spans["rows"].to_numpy())
+    dates = table["date"].to_numpy()
+    compared = dates >= compared_from[places]
+    bars, keys = table.filter(pa.array(compared)), _keys(places, dates)[compared]
+    known_keys, gone = known["key"].to_numpy(), known["gone"].to_numpy(zero_copy_only=False)
+    at = np.searchsorted(known_keys, keys)
+    found = np.append(known_keys, np.iinfo(np.int64).min)[at] == keys
+    before = known.take(pa.array(at[found]))
+    unsettled, stays = np.ones(len(keys), dtype=bool), found.copy()
+    unsettled[found] = before["live"].to_numpy(zero_copy_only=False)
+    stays[found] = ~gone[at[found]] & _same(bars.filter(pa.array(found)), before)
+    live = bars["partial"].to_numpy(zero_copy_only=False) & unsettled
+    new = bars.append_column("live", pa.array(live)).filter(pa.array(~stays))
+    lost = known.select(_KEY).filter(pa.array(~gone & ~np.isin(known_keys, keys)))
+    return pa.concat_tables(
+        [
+            new.append_column("gone", pa.repeat(False, new.num_rows)),
+            lost.append_column("live", pa.repeat(False, lost.num_rows)).append_column(
+                "gone", pa.repeat(True, lost.num_rows)
+            ),
+        ],
+        promote_options="default",
+    ).sort_by([(name, "ascending") for name in _KEY])
+
+
+def _places(symbols: pa.ChunkedArray, ordered: list[str]) -> np.ndarray:
+    """Where each symbol stands among ``ordered``; -1 where it does not."""
+    place_of = {symbol: place for place, symbol in enumerate(ordered)}
+    encoded = symbols.combine_chunks().dictionary_encode()
+    places = np.array([place_of.get(symbol, -1) for symbol in encoded.dictionary.to_pylist()], dtype=np.int64)
+    return places[encoded.indices.to_numpy()]
+
+
+def _keys(places: np.ndarray, dates: np.ndarray) -> np.ndarray:
+    """One number for a symbol's place and a date, rising with the place and then with the date."""
+    return (places << 32) + dates.astype("datetime64[D]").astype(np.int64)
+
+
+def _same(ours: pa.Table, theirs: pa.Table) -> np.ndarray:
+    """Whether the values of two bars are equal, row by row; what is missing in both is."""
+    same = np.ones(ours.num_rows, dtype=bool)
+    for column in _VALUES:
+        left, right = (table[column.name].to_numpy(zero_copy_only=False) for table in (ours, theirs))
+        same &= (left == right) | ((left != left) & (right != right))
+    return same
+
+
 def _refuse_disorder(table: pa.Table) -> np.ndarray:
     """Where each symbol's bars begin, when they are in the order a frame is rebuilt in."""
-    symbols = table["symbol"].to_numpy(zero_copy_only=False)
-    dates = table["date"].to_numpy()
+    encoded = table["symbol"].combine_chunks().dictionary_encode()
+    symbols, dates = encoded.indices.to_numpy(), table["date"].to_numpy()
     same = symbols[1:] == symbols[:-1]
     starts = np.flatnonzero(np.concatenate(([True], ~same))) if len(symbols) else np.array([], dtype=int)
-    if len(starts) != len(set(symbols[starts])) or bool((dates[1:][same] <= dates[:-1][same]).any()):
+    if len(starts) != len(encoded.dictionary) or bool((dates[1:][same] <= dates[:-1][same]).any()):
         raise HistoryError(
             "The bars of a frame must be grouped by symbol, oldest first; sort them before storing them."
         )
