@@ -81,7 +81,7 @@ class Orders:
 
 
 def decision_findings(slot: str, intents: Sequence[Row], recordings: Recordings) -> Iterator[Finding]:
-    """Where the orders of a slot are not what was decided."""
+    """Where the orders of a slot are not what was decided, as far as that is still as it was recorded."""
     for identity in sorted({intent["materialization_id"] for intent in intents}):
         sent = [intent for intent in intents if intent["materialization_id"] == identity]
         decided = recordings.by_id.get(identity)
@@ -89,7 +89,7 @@ def decision_findings(slot: str, intents: Sequence[Row], recordings: Recordings)
             ref = sent[0]["order_ref"]
             text = f"materialization_id of {ref} is {identity}, which is no decision of its slot"
             yield Finding("intents", ref, "materialization_id", text)
-        elif not decided.pruned:
+        elif not decided.pruned and recordings.is_sound(decided):
             rows = {row["symbol"]: row for row in recordings.table(decided).to_pylist()}
             account = _account(decided, recordings)
             for intent in sent:

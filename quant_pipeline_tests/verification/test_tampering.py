@@ -174,6 +174,14 @@ def test_a_value_of_a_frame(home: Path, asset: str) -> None:
     assert_told(verify(home), f"{asset} ", "damaged", column)
 
 
+def test_a_decision_that_was_sent_and_says_what_no_decision_can(home: Path) -> None:
+    sent = f"materialization_id IN (SELECT materialization_id FROM journal.intents WHERE slot = '{SECOND}')"
+    with WorkingFile(home).reading() as connection:
+        [(place,)] = connection.execute(f"SELECT min(rowid) FROM sized_orders WHERE approved AND {sent}").fetchall()
+    change_history(home, f"UPDATE sized_orders SET direction = 'SHORTX' WHERE rowid = {place}")
+    assert_told(verify(home), "sized_orders ", "damaged", "direction")
+
+
 def test_a_bar_is_named_once_with_its_symbol_and_date(home: Path) -> None:
     row = "symbol = (SELECT min(symbol) FROM bars) AND date = DATE '2026-11-18'"
     with WorkingFile(home).reading() as connection:
