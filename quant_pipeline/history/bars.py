@@ -11,14 +11,18 @@ bar is found among the few settled rows, and live rows are read for the sessions
 
 All that is old in a frame is seldom different from the frame before, and looking it up would cost more with every
 session. So ``bars_frames`` has a hash of each symbol's bars before the first partial one: where it is that of the
-newest frame with the symbol, these bars are known and only what follows is compared. An account's rows of a symbol are
-written by frames with that symbol only, which is why that suffices.
+newest frame with the symbol, these bars are known and only what follows is compared. In a later session it is another,
+but that of the newest frame can be made again, of the bars up to its first partial one and the few older ones that this
+frame no longer holds. An account's rows of a symbol are written by frames with that symbol only, which is why that
+suffices.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,13 +33,14 @@ from quant_pipeline.history.columns import columns_of
 from quant_pipeline.history.schema import BARS
 
 HASH_DIGITS = 24
-# Hashes are sought in so many materializations back, about three sessions; a symbol without one is compared in full.
-LOOK_BACK = 1000
+# Hashes are sought in so many materializations back, about six sessions; a symbol without one is compared in full.
+LOOK_BACK = 2000
 
 _KEY = ("symbol", "date")
 _NEVER = dt.date(9999, 12, 31)
 _VALUES = tuple(column for column in columns_of(BARS) if column.name not in _KEY)
 _NAMES = ", ".join(column.quoted for column in columns_of(BARS))
+_NUMBERS = ("open", "high", "low", "close", "volume")
 
 # What a frame can hold of the bars known up to $id: settled ones anywhere in its span, live ones from its first partial
 # bar on. $live_from is given as a value, for then DuckDB skips the blocks of earlier sessions unread.
@@ -52,13 +57,13 @@ known AS (SELECT candidates.* FROM candidates JOIN newest USING (symbol, date, m
 
 # What a frame is compared with when it is appended. Planning a query takes longer than reading so little, so these are
 # plain and numpy compares.
-_SEEN_SINCE = f"""
-SELECT {_NAMES}, live, gone, materialization_id FROM bars WHERE source = $source AND date >= $live_from
-"""
-
-_SETTLED_BEFORE = f"""
-SELECT {_NAMES}, live, gone, materialization_id FROM bars
-WHERE NOT live AND source = $source AND date < $live_from AND list_contains($symbols, symbol)
+_SEEN = f"SELECT {_NAMES}, live, gone, materialization_id FROM bars WHERE source = $source"
+_SEEN_SINCE = f"{_SEEN} AND date >= $since AND (NOT live OR date >= $live_from)"
+_SETTLED_BEFORE = f"{_SEEN} AND NOT live AND date < $since AND list_contains($symbols, symbol)"
+_DROPPED = f"""
+SELECT symbol, date, gone, {", ".join(_NUMBERS)} FROM bars
+WHERE source = $source AND NOT live AND date >= $first AND date < $until AND list_contains($symbols, symbol)
+ORDER BY materialization_id
 """
 
 _APPEND_CHANGES = """
@@ -71,9 +76,10 @@ INSERT INTO bars_frames BY NAME
 SELECT $id AS materialization_id, $source AS source, * FROM spans
 """
 
-_LAST_HASHES = """
-SELECT symbol, max_by(coalesce(settled_hash, ''), materialization_id) FROM bars_frames
-WHERE source = $source AND materialization_id > $id - $look_back GROUP BY symbol
+_NEWEST_FRAMES = """
+SELECT symbol, max_by(
+    row(coalesce(settled_hash, ''), first_date, coalesce(live_from, DATE '9999-12-31')), materialization_id)
+FROM bars_frames WHERE source = $source AND materialization_id > $after GROUP BY symbol
 """
 
 _FRAME = f"""
@@ -96,6 +102,14 @@ WHERE NOT gone ORDER BY symbol, date
 """
 
 
+class _Newest(NamedTuple):
+    """What ``bars_frames`` keeps of a symbol in the newest frame with it."""
+
+    settled_hash: str
+    first_date: dt.date
+    live_from: dt.date
+
+
 def append(connection: DuckDBPyConnection, table: pa.Table, *, identity: int, slot: str, source: str) -> None:
     """Store what is new in a bars frame, as the materialization ``identity`` of ``source``.
 
@@ -105,8 +119,11 @@ def append(connection: DuckDBPyConnection, table: pa.Table, *, identity: int, sl
     live_from = _first_partial(table)
     spans = _spans(table, starts, live_from)
     values = {"id": identity, "source": source}
-    compared_from = _compared_from(connection, spans, live_from, values)
-    known = _known(connection, spans, compared_from, live_from, source)
+    known_to = _known_to(connection, table, spans, live_from, identity, source)
+    compared_from = spans["first_date"].to_numpy().copy()
+    for place, date in known_to.items():
+        compared_from[place] = max(compared_from[place], np.datetime64(date))
+    known = _known(connection, spans, compared_from, live_from, source, min([live_from, *known_to.values()]))
     changes = _changes(table, spans, compared_from, known)
     for name, rows, statement, told in (
         ("changes", changes, _APPEND_CHANGES, {**values, "slot": slot}),
@@ -143,29 +160,72 @@ def spans(table: pa.Table) -> pa.Table:
     return _spans(table, _refuse_disorder(table), _first_partial(table))
 
 
-def _compared_from(
-    connection: DuckDBPyConnection, spans: pa.Table, live_from: dt.date, values: dict[str, object]
-) -> np.ndarray:
-    """The date from which each symbol's bars have to be compared: the first one, unless the settled ones are known."""
-    last = dict(connection.execute(_LAST_HASHES, {**values, "look_back": LOOK_BACK}).fetchall())
-    hashes = zip(spans["symbol"].to_pylist(), spans["settled_hash"].to_pylist(), strict=True)
-    altered = np.array([last.get(symbol) != settled for symbol, settled in hashes], dtype=bool)
-    first_dates = spans["first_date"].to_numpy()
-    return np.where(altered, first_dates, np.maximum(first_dates, np.datetime64(live_from)))
+def _known_to(
+    connection: DuckDBPyConnection, table: pa.Table, spans: pa.Table, live_from: dt.date, identity: int, source: str
+) -> dict[int, dt.date]:
+    """The date before which all bars of a symbol are known, by its place in ``spans``, where a hash tells."""
+    rows = connection.execute(_NEWEST_FRAMES, {"source": source, "after": identity - LOOK_BACK}).fetchall()
+    frames = {symbol: _Newest(*frame) for symbol, frame in rows}
+    known_to: dict[int, dt.date] = {}
+    earlier: dict[int, _Newest] = {}
+    for place, stock in enumerate(spans.to_pylist()):
+        newest = frames.get(stock["symbol"])
+        if newest is not None and newest.settled_hash == stock["settled_hash"]:
+            known_to[place] = live_from
+        elif newest is not None and newest.live_from <= live_from:
+            earlier[place] = newest
+    return known_to | _known_to_earlier(connection, table, spans, earlier, source)
+
+
+def _known_to_earlier(
+    connection: DuckDBPyConnection, table: pa.Table, spans: pa.Table, earlier: dict[int, _Newest], source: str
+) -> dict[int, dt.date]:
+    """The same for symbols whose newest frames are of earlier sessions: those that have the hashes of then."""
+    stocks, bars, known_to = spans.to_pylist(), _numbers(table), {}
+    between = {stocks[place]["symbol"]: (newest.first_date, stocks[place]["first_date"])
+               for place, newest in earlier.items()}  # fmt: skip
+    dropped = _dropped(connection, between, source)
+    for place, (settled_hash, _, live_from) in earlier.items():
+        start = stocks[place]["place"] - 1
+        own = bars[start : start + stocks[place]["rows"]]
+        then = np.vstack([dropped[stocks[place]["symbol"]], own[own[:, 0] < _day(live_from)]])
+        if _settled_hash(then, live_from) == settled_hash:
+            known_to[place] = live_from
+    return known_to
+
+
+def _dropped(
+    connection: DuckDBPyConnection, between: dict[str, tuple[dt.date, dt.date]], source: str
+) -> dict[str, np.ndarray]:
+    """The known settled bars of each symbol from the first date on and before the second, as ``_numbers`` has them."""
+    shortened = {symbol: dates for symbol, dates in between.items() if dates[0] < dates[1]}
+    known: dict[str, dict[dt.date, list[float]]] = defaultdict(dict)
+    if shortened:
+        firsts, untils = zip(*shortened.values(), strict=True)
+        sought = {"source": source, "symbols": list(shortened), "first": min(firsts), "until": max(untils)}
+        for symbol, date, gone, *numbers in connection.execute(_DROPPED, sought).fetchall():
+            known[symbol][date] = [] if gone else [_day(date), *numbers]
+    listed = {
+        symbol: [known[symbol][date] for date in sorted(known[symbol]) if first <= date < until and known[symbol][date]]
+        for symbol, (first, until) in between.items()
+    }
+    return {symbol: np.array(rows, dtype=float).reshape(-1, len(_NUMBERS) + 1) for symbol, rows in listed.items()}
 
 
 def _known(
-    connection: DuckDBPyConnection, spans: pa.Table, compared_from: np.ndarray, live_from: dt.date, source: str
-) -> pa.Table:
+    connection: DuckDBPyConnection, spans: pa.Table, compared_from: np.ndarray, live_from: dt.date, source: str,
+    since: dt.date,
+) -> pa.Table:  # fmt: skip
     """The newest known bar of every symbol and date that is compared, with its ``key`` and in the order of keys.
 
-    Settled bars count from ``compared_from`` on, live ones from the first partial bar of their symbol on.
+    Settled bars count from ``compared_from`` on, live ones from the first partial bar of their symbol on. What is known
+    ``since`` then is read of all, what is older of the few symbols that it is compared of.
     """
-    sought = {"source": source, "live_from": live_from}
-    seen = connection.execute(_SEEN_SINCE, sought).to_arrow_table()
-    altered = spans["symbol"].filter(pa.array(compared_from < np.datetime64(live_from))).to_pylist()
-    if altered:
-        before = connection.execute(_SETTLED_BEFORE, {**sought, "symbols": altered}).to_arrow_table()
+    sought = {"source": source, "since": since}
+    seen = connection.execute(_SEEN_SINCE, {**sought, "live_from": live_from}).to_arrow_table()
+    older = spans["symbol"].filter(pa.array(compared_from < np.datetime64(since))).to_pylist()
+    if older:
+        before = connection.execute(_SETTLED_BEFORE, {**sought, "symbols": older}).to_arrow_table()
         seen = pa.concat_tables([seen, before])
     places = _places(seen["symbol"], spans["symbol"].to_pylist())
     seen, places = seen.filter(pa.array(places >= 0)), places[places >= 0]
@@ -257,17 +317,26 @@ def _spans(table: pa.Table, starts: np.ndarray, live_from: dt.date) -> pa.Table:
 
 def _settled_hashes(table: pa.Table, starts: np.ndarray, ends: np.ndarray, live_from: dt.date) -> list[str]:
     """A hash of each symbol's bars before ``live_from``, and of that date itself."""
-    dates = table["date"].to_numpy()
-    numbers = [table[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
-    bars = np.column_stack([dates.astype(np.int64), *numbers])
-    settled = dates < np.datetime64(live_from)
-    begun = live_from.isoformat().encode()
-    hashes = []
-    for start, end in zip(starts, ends, strict=True):
-        digest = hashlib.sha256(begun)
-        digest.update(bars[start : start + int(settled[start:end].sum())].tobytes())
-        hashes.append(digest.hexdigest()[:HASH_DIGITS])
-    return hashes
+    bars = _numbers(table)
+    settled = bars[:, 0] < _day(live_from)
+    counts = [int(settled[start:end].sum()) for start, end in zip(starts, ends, strict=True)]
+    return [_settled_hash(bars[start : start + count], live_from) for start, count in zip(starts, counts, strict=True)]
+
+
+def _settled_hash(bars: np.ndarray, live_from: dt.date) -> str:
+    digest = hashlib.sha256(live_from.isoformat().encode())
+    digest.update(bars.tobytes())
+    return digest.hexdigest()[:HASH_DIGITS]
+
+
+def _numbers(table: pa.Table) -> np.ndarray:
+    """A row a bar: the days from 1970 to its date, its prices and its volume."""
+    days = table["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    return np.column_stack([days, *(table[name].to_numpy() for name in _NUMBERS)])
+
+
+def _day(date: dt.date) -> int:
+    return (date - dt.date(1970, 1, 1)).days
 
 
 def _first_partial(table: pa.Table) -> dt.date:
