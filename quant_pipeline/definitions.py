@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from quant_pipeline.assets import act, decide, measure, observe
+from quant_pipeline.assets import act, closing, decide, measure, observe
 from quant_pipeline.assets.history_io import HistoryIOManager
 from quant_pipeline.assets.slot_asset import HISTORY_IO
 from quant_pipeline.assets.slot_run import SlotRun
@@ -75,7 +75,7 @@ def _metrics(settings: Settings) -> dg.Definitions:
         from quant_pipeline.assets.metrics import installed_dbt, metrics_assets
         from quant_pipeline.metrics.project import manifest_path
 
-        assets = [measure.closing_fills, *metrics_assets(manifest_path())]
+        assets = [closing.closing_fills, closing.closing_reading, *metrics_assets(manifest_path())]
         resources: dict[str, Any] = {"dbt": installed_dbt()}
     except QuantPipelineError as error:
         # A model that somebody broke must not keep the slots from running; the sensor says what is wrong.
@@ -83,7 +83,7 @@ def _metrics(settings: Settings) -> dg.Definitions:
     job = dg.define_asset_job(
         END_OF_DAY_JOB,
         selection=assets,
-        description="The metrics of everything that is recorded, and the tear sheet.",
+        description="The account at the close, the metrics of all that is recorded, the tear sheet, and tidying up.",
     )
     return dg.Definitions(
         assets=assets, jobs=[job], sensors=[close_sensor(settings, END_OF_DAY_JOB)], resources=resources

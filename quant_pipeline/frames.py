@@ -298,8 +298,25 @@ _SCHEMAS = (
     ),
 )  # fmt: skip
 
-FRAMES: dict[str, pa.DataFrameSchema] = {str(schema.name): schema for schema in _SCHEMAS}
+_OF_SLOTS = {str(schema.name): schema for schema in _SCHEMAS}
+_OF_DAYS = (
+    _schema(
+        "closing_account",
+        "The account in one row as the close of the session left it, kept under the last slot.",
+        _OF_SLOTS["account"].columns,
+    ),
+    _schema(
+        "closing_portfolio",
+        "One row a position as the close of the session left it, kept under the last slot.",
+        _OF_SLOTS["portfolio"].columns,
+    ),
+)
+
+FRAMES: dict[str, pa.DataFrameSchema] = _OF_SLOTS | {str(schema.name): schema for schema in _OF_DAYS}
 """Name of the asset to the schema of its frame."""
+
+CLOSING_FRAMES = tuple(str(schema.name) for schema in _OF_DAYS)
+"""Those that are recorded once a session, after it has closed, under its last slot."""
 
 
 def validate(asset: str, frame: pd.DataFrame) -> pd.DataFrame:

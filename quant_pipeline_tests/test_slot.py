@@ -61,6 +61,11 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
+def legs(report: SlotReport, outcome: str) -> set[str]:
+    """The order references of a slot's executions that came out like this."""
+    return set(report.frames["executions"].query("outcome == @outcome")["order_ref"])
+
+
 def test_the_funnel_of_the_default_market_is_the_specified_one(morning: Morning) -> None:
     funnel = morning.first.funnel
     assert funnel.scanned == 100
@@ -69,7 +74,10 @@ def test_the_funnel_of_the_default_market_is_the_specified_one(morning: Morning)
     assert funnel.scored == funnel.passed_quality
     assert 50 <= funnel.above_threshold <= 60
     assert 40 <= funnel.approved <= 50
-    assert funnel.orders_sent == 3 * funnel.approved
+    assert funnel.orders_sent == len(legs(morning.first, "sent")) >= 3 * 40
+    # On a slow machine the clock has moved on, and a guard may stop a bracket at the last moment: all of it.
+    assert funnel.orders_sent == 3 * funnel.approved - len(legs(morning.first, "refused"))
+    assert funnel.orders_sent % 3 == 0
 
 
 def test_no_more_than_nine_tenths_of_the_capital_are_deployed(morning: Morning) -> None:
@@ -99,14 +107,13 @@ def test_every_rejection_has_its_reason(morning: Morning) -> None:
 
 
 def test_the_same_slot_run_twice_sends_nothing_the_second_time(morning: Morning) -> None:
-    assert morning.first_again.funnel.orders_sent == 0
-    first = set(morning.first.frames["executions"]["order_ref"])
-    again = morning.first_again.frames["executions"].query("outcome == 'sent'")["order_ref"]
-    assert not first & set(again)
+    assert not legs(morning.first, "sent") & legs(morning.first_again, "sent")
+    # What a guard stopped the first time may go the second time; nothing else is left to send.
+    assert morning.first_again.funnel.orders_sent <= len(legs(morning.first, "refused"))
 
 
 def test_a_second_slot_opens_no_symbol_twice(morning: Morning) -> None:
-    opened = set(morning.first.frames["executions"]["symbol"])
+    opened = set(morning.first.frames["executions"].query("outcome == 'sent'")["symbol"])
     sent = set(morning.second.frames["executions"].query("outcome == 'sent'")["symbol"])
     assert not opened & sent
     scored_again = [row for row in records(morning.second.frames["sized_orders"]) if row["symbol"] in opened]
@@ -117,7 +124,8 @@ def test_a_second_slot_opens_no_symbol_twice(morning: Morning) -> None:
 def test_the_broker_has_one_order_for_each_reference_that_was_sent(morning: Morning) -> None:
     with sqlite3.connect(morning.settings.home / "orders.sqlite") as journal:
         rows = journal.execute("SELECT order_ref, perm_id, state FROM intents").fetchall()
-    assert len(rows) == morning.first.funnel.orders_sent + morning.second.funnel.orders_sent
+    reports = (morning.first, morning.first_again, morning.second)
+    assert len(rows) == sum(report.funnel.orders_sent for report in reports)
     assert len({perm_id for _, perm_id, _ in rows}) == len(rows)
     assert {state for *_, state in rows} <= {"working", "partly_filled", "filled", "cancelled"}
 

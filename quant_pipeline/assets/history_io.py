@@ -40,7 +40,7 @@ class HistoryIOManager(dg.IOManager):
             materialization = observation.recorded
             context.add_output_metadata({"read back from materialization": materialization.id})
         self._versions[asset, context.partition_key] = materialization, frame
-        context.add_output_metadata(_metadata(materialization, frame))
+        context.add_output_metadata(frame_metadata(materialization, frame))
         self._run.report_progress(asset, "1 row" if materialization.rows == 1 else f"{materialization.rows:,} rows")
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
@@ -82,7 +82,8 @@ def _spec_version(context: dg.OutputContext) -> str:
     return context.asset_spec.code_version or ""
 
 
-def _metadata(materialization: Materialization, frame: pd.DataFrame) -> dict[str, dg.MetadataValue]:
+def frame_metadata(materialization: Materialization, frame: pd.DataFrame) -> dict[str, dg.MetadataValue]:
+    """What the UI shows of a version: its id, rows and hashes, and a preview."""
     preview = frame.iloc[:PREVIEW_ROWS, :PREVIEW_COLUMNS].astype(object).map(_readable)
     return {
         "dagster/row_count": dg.MetadataValue.int(materialization.rows),

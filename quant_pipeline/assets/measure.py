@@ -1,16 +1,19 @@
 """The measuring stage: what came of the slot, for people.
 
-The monitoring panel, the copy of the history that anyone may open, and after the close the executions that came since
-the last slot was measured. Nothing here decides or sends.
+The monitoring panel, the copy of the history that anyone may open, and what became of our orders since they were
+sent. What is measured once a day is in ``closing`` and ``metrics``. Nothing here decides or sends.
 """
 
 import dagster as dg
 import pandas as pd
 
+from quant_pipeline.assets.order_journaling import settle_ended
 from quant_pipeline.assets.slot_asset import slot_asset
 from quant_pipeline.assets.slot_run import SLOTS, Observation, SlotRun
 from quant_pipeline.broker.account import read_account, read_fills
+from quant_pipeline.broker.reconciliation import read_order_state
 from quant_pipeline.broker.session import BrokerSession
+from quant_pipeline.errors import BrokerError
 from quant_pipeline.quant import PortfolioMetrics
 
 
@@ -24,16 +27,10 @@ def portfolio_status(
 
     def read(broker: BrokerSession) -> pd.DataFrame:
         journal_fills(broker, slot_run)
+        journal_endings(broker, slot_run, context)
         return read_panel(broker, slot_run).to_frame(broker.now())
 
     return slot_run.observe("portfolio_status", slot, read)
-
-
-@dg.asset(group_name="measure", kinds={"interactivebrokers", "sqlite"}, deps=[portfolio_status, "fills"])
-def closing_fills(slot_run: dg.ResourceParam[SlotRun]) -> dg.MaterializeResult:
-    """Executions that came after the last slot was measured, journaled after the close so that the day is whole."""
-    fills, new = journal_fills(slot_run.broker, slot_run)
-    return dg.MaterializeResult(metadata={"executions of the day": fills, "not journaled before": new})
 
 
 @dg.asset(partitions_def=SLOTS, group_name="measure", kinds={"duckdb"}, deps=[portfolio_status, "fills"])
@@ -55,6 +52,19 @@ def journal_fills(broker: BrokerSession, slot_run: SlotRun) -> tuple[int, int]:
     """
     frame = read_fills(broker)
     return len(frame), len(slot_run.journal.record_fills(frame, account=broker.account))
+
+
+def journal_endings(broker: BrokerSession, slot_run: SlotRun, context: dg.AssetExecutionContext) -> int:
+    """Journal what became of orders that are no longer open, such as the leg of a bracket whose other leg has filled.
+
+    Returns how many were settled. Where the broker cannot be read nothing is, and the next reading tries again.
+    """
+    try:
+        settled = settle_ended(slot_run.journal, broker.account, lambda: read_order_state(broker))
+    except BrokerError as error:
+        context.log.warning(f"What became of the orders that were working is not journaled this time: {error}")
+        return 0
+    return len(settled)
 
 
 def read_panel(broker: BrokerSession, slot_run: SlotRun) -> PortfolioMetrics:

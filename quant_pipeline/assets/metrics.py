@@ -1,8 +1,9 @@
-"""The rest of the measuring stage: the dbt models as assets, in one lineage with the slots, and the tear sheet.
+"""The rest of the measuring stage: the dbt models as assets, the tear sheet, and tidying up once all is measured.
 
-What belongs here is how dbt's project looks in Dagster; how it is run on the history is ``metrics.build``, the SQL is
-``dbt_metrics``. They are of all slots at once, so they have no partitions, and a job of their own. Only ``definitions``
-imports this module, and only when the metrics are asked for: Dagster's dbt library takes seconds to load.
+What belongs here is how dbt's project looks in Dagster, in one lineage with the slots; how it is run on the history is
+``metrics.build``, the SQL is ``dbt_metrics``. They are of all slots at once, so they have no partitions, and a job of
+their own. Only ``definitions`` imports this module, and only when the metrics are asked for: Dagster's dbt library
+takes seconds to load.
 """
 
 import json
@@ -21,6 +22,8 @@ from packaging.version import Version
 from quant_pipeline.assets.slot_run import SlotRun, beyond_retry
 from quant_pipeline.errors import QuantPipelineError
 from quant_pipeline.frames import FRAMES
+from quant_pipeline.history.compaction import Compaction
+from quant_pipeline.history.retention import Pruned
 from quant_pipeline.metrics.build import MetricsBuild, prepare
 from quant_pipeline.metrics.project import PROJECT, dbt_program
 from quant_pipeline.metrics.tear_sheet import headlines, write_tear_sheet
@@ -79,8 +82,8 @@ def installed_dbt() -> DbtCliResource:
     return InstalledDbt(project_dir=str(PROJECT), profiles_dir=str(PROJECT), dbt_executable=str(dbt_program()))
 
 
-def metrics_assets(manifest: Path) -> tuple[dg.AssetsDefinition, dg.AssetsDefinition]:
-    """The dbt models as one step that may be run in part, and the tear sheet that shows them."""
+def metrics_assets(manifest: Path) -> tuple[dg.AssetsDefinition, ...]:
+    """The dbt models as one step that may be run in part, the tear sheet that shows them, and the tidying up after."""
 
     @dbt_assets(
         manifest=json.loads(manifest.read_text(encoding="utf-8")),
@@ -102,7 +105,19 @@ def metrics_assets(manifest: Path) -> tuple[dg.AssetsDefinition, dg.AssetsDefini
         path = write_tear_sheet(history, slot_run.settings.home / REPORT)
         return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(str(path)), **_headlines(history)})
 
-    return metrics, tear_sheet
+    @dg.asset(group_name=GROUP, kinds={"duckdb"}, deps=sorted(metrics.keys))
+    def kept_history(slot_run: dg.ResourceParam[SlotRun]) -> dg.MaterializeResult:
+        """The history without what `retention` no longer keeps, measured before it goes, and compacted where it pays.
+
+        Nothing is given up unless `retention.keep_sessions` is set, nor anything that an order was decided on.
+        """
+        history = slot_run.history
+        pruned, compacted = history.prune_and_compact(slot_run.settings.retention, slot_run.journal)
+        if pruned is not None or compacted is not None:
+            history.publish()
+        return dg.MaterializeResult(metadata=_kept(pruned, compacted))
+
+    return metrics, tear_sheet, kept_history
 
 
 def _built(
@@ -149,6 +164,17 @@ def _told(environment: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _kept(pruned: Pruned | None, compacted: Compaction | None) -> dict[str, int | str]:
+    """What was given up and what room that made; nothing of what was not due."""
+    told: dict[str, int | str] = {}
+    if pruned is not None:
+        told |= {"versions given up": pruned.versions, "rows given up": pruned.rows}
+        told |= {"first session kept whole": pruned.first_kept} if pruned.first_kept else {}
+    if compacted is not None:
+        told |= {"bytes before": compacted.bytes_before, "bytes after": compacted.bytes_after}
+    return told
 
 
 def _headlines(history: Path) -> dict[str, dg.MetadataValue]:

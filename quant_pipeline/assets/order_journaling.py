@@ -1,17 +1,17 @@
 """What goes into the order journal: intents before they are sent, and what the broker's words mean for them.
 
 The journal keeps states of its own; this module translates the broker's statuses and codes into them, once. It sends
-nothing and decides nothing; ``act`` calls it.
+nothing and decides nothing; ``act`` calls it, and ``measure`` for what became of orders after they were sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from quant_pipeline.broker.brackets import BracketOrder, BrokerEvent, LegReport, Outcome
 from quant_pipeline.broker.error_codes import Meaning, meaning_for_order
 from quant_pipeline.broker.reconciliation import KnownOrder, OrderState
-from quant_pipeline.history.journal_tables import NEXT_BY_US, UNSETTLED_STATES
+from quant_pipeline.history.journal_tables import NEXT_BY_US
 from quant_pipeline.history.order_journal import Intent, JournaledOrder, OrderJournal
 
 STATE_OF_STATUS = {
@@ -23,6 +23,9 @@ STATE_OF_STATUS = {
     "ApiCancelled": "cancelled",
 }
 """The broker's status to the journal's state; any other status says nothing about what becomes of the order."""
+
+VANISHED = "The broker lists it neither as open nor as ended, and does not say what became of it"
+"""Why an order the broker had is unknown: what ended on an earlier day is in none of its lists."""
 
 STATE_OF_MEANING = {Meaning.REJECTED: "rejected", Meaning.CANCELLED: "cancelled"}
 
@@ -104,6 +107,31 @@ def settle(journal: OrderJournal, account: str, state: OrderState) -> None:
             _settle(entry, state.find(entry.order_ref), journal)
 
 
+def settle_ended(journal: OrderJournal, account: str, read: Callable[[], OrderState]) -> list[str]:
+    """Settle the orders that the broker had taken and no longer has open; return the references that changed.
+
+    One leg of a bracket that fills has the broker cancel the other, while nobody listens. ``read`` gives a complete
+    reading of the broker or raises, and then nothing changes. It is called after the journal was looked at, so that
+    an order that another process sends meanwhile is not missed in an older reading.
+
+    The broker's word settles an order. Of one that it no longer mentions, its silence says enough only where a sibling
+    has closed the position; any other, which may have filled, becomes unknown and is looked for again the next time.
+    """
+    taken = [entry for entry in journal.open_intents(account) if entry.perm_id is not None]
+    if not taken:
+        return []
+    state = read()
+    silent, settled = [], []
+    for entry in taken:
+        order = state.find(entry.order_ref)
+        if order is None:
+            silent.append(entry)
+        elif _has_news(order, entry):
+            _settle(entry, order, journal)
+            settled.append(entry.order_ref)
+    return settled + [entry.order_ref for entry in silent if _settle_silent(entry, state, journal)]
+
+
 def journal_what_is_known(bracket: BracketOrder, state: OrderState, journal: OrderJournal) -> list[KnownOrder]:
     """The bracket's legs that the broker has, with the journal brought in line with what it says.
 
@@ -126,12 +154,42 @@ def _settle(entry: JournaledOrder, order: KnownOrder | None, journal: OrderJourn
             "reconciled",
             state=_state_of_known(order, entry.quantity),
             status=order.status or None,
+            text=order.how_it_ended or None,
             perm_id=order.perm_id,
             filled=order.filled or None,
             average_price=order.average_price,
         )
-    elif entry.state in UNSETTLED_STATES:
-        journal.mark_absent(entry.order_ref)
+    elif entry.state == "sending" or (entry.state == "unknown" and entry.perm_id is None):
+        journal.mark_absent(entry.order_ref)  # one the broker gave an id to was taken, whatever became of it
+
+
+def _has_news(order: KnownOrder, entry: JournaledOrder) -> bool:
+    state = _state_of_known(order, entry.quantity)
+    return state not in (None, entry.state) or order.filled > entry.filled_quantity
+
+
+def _settle_silent(entry: JournaledOrder, state: OrderState, journal: OrderJournal) -> bool:
+    """Settle an order that a complete reading does not mention; say whether that changed anything."""
+    now = journal.find(entry.order_ref)
+    if now is None or now.state != entry.state or entry.state not in ("working", "partly_filled", "unknown"):
+        return False
+    closer = _filled_sibling(entry, journal)
+    if closer is not None and state.position(entry.symbol) == 0:
+        reason = f"{closer} closed the position, and the broker no longer lists this order"
+        journal.record_event(entry.order_ref, "reconciled", state="cancelled", text=reason)
+        return True
+    if entry.state != "unknown":
+        journal.mark_unknown(entry.order_ref, VANISHED)
+    return entry.state != "unknown"
+
+
+def _filled_sibling(entry: JournaledOrder, journal: OrderJournal) -> str | None:
+    """The other child of the same bracket, where it is filled; an entry has no sibling."""
+    siblings = journal.for_slot(entry.slot) if entry.parent_ref is not None else []
+    return next(
+        (other.order_ref for other in siblings if other.parent_ref == entry.parent_ref and other.state == "filled"),
+        None,
+    )
 
 
 def _state_of_known(order: KnownOrder, wanted: float) -> str | None:

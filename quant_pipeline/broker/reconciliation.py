@@ -25,6 +25,7 @@ class KnownOrder:
     """An order the broker knows; ``where`` says which of its lists it came from. Quantities in shares.
 
     An ``executed`` order is known by its executions alone: its quantity is what has filled, and it may have had more.
+    ``how_it_ended`` is the broker's word on a completed one; empty without one.
     """
 
     order_ref: str
@@ -37,6 +38,7 @@ class KnownOrder:
     filled: float
     average_price: float | None
     client_id: int | None
+    how_it_ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,4 +173,5 @@ def _from_completed(order: OrderMessage, executed: KnownOrder | None) -> KnownOr
         filled=executed.filled if executed else order.filled or 0.0,
         average_price=executed.average_price if executed else None,
         client_id=executed.client_id if executed else None,
+        how_it_ended=order.how_it_ended,
     )

@@ -36,7 +36,10 @@ class ErrorMessage:
 
 @dataclass(frozen=True)
 class OrderMessage:
-    """An order as the broker holds it, open or (``completed``) done; ``price`` is its limit or stop price."""
+    """An order as the broker holds it, open or (``completed``) done; ``price`` is its limit or stop price.
+
+    ``how_it_ended`` is the broker's word on a completed order, such as "Cancelled by OCA group"; empty without one.
+    """
 
     order_id: int
     client_id: int
@@ -53,6 +56,7 @@ class OrderMessage:
     filled: float | None
     status: str
     completed: bool
+    how_it_ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ def _order(contract: Contract, order: Order, state: OrderState, *, completed: bo
         filled=_said(order.filledQuantity) if completed else None,
         status=state.status,
         completed=completed,
+        how_it_ended=state.completedStatus if completed else "",
     )
 
 

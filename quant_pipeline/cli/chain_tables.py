@@ -1,7 +1,7 @@
 """The sections of an explanation: a title and a table for each link of the chain from the order back to the bars.
 
-Rendering only, readable at 80 columns and without colour; ``explain`` prints them in this order. Times are exchange
-time: the broker's words by the broker's clock, ours by this machine's.
+Rendering only, readable at 80 columns and without colour; ``explain`` prints them in this order. What was traded stands
+in exchange time, what this machine made in UTC; both with their day, for a market that is replayed has another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ COMPONENTS = ("momentum", "mean_reversion", "volatility", "volume", "microstruct
 OURS = ("planned", "sending", "unknown", "refused")
 """Events that are our own doing; the others are the broker's words."""
 NOT_RECORDED = Text("Not recorded.", style="dim")
-RUN_DIGITS = 8
 
 
 def sections(chain: OrderChain) -> Iterator[tuple[str, RenderableType]]:
@@ -42,7 +41,7 @@ def sections(chain: OrderChain) -> Iterator[tuple[str, RenderableType]]:
         yield "What was said of them", _events(chain)
         yield "Fills", _fills(chain.fills)
         yield "Trade", _trade(chain)
-    yield "Versions", _versions(chain.versions)
+    yield "Versions", _versions(chain)
 
 
 def _decided(chain: OrderChain) -> RenderableType:
@@ -86,7 +85,7 @@ def _quote(quote: Row) -> RenderableType:
             ("bid", f"{price(quote['bid'])} x {_whole(quote['bid_size'])}"),
             ("ask", f"{price(quote['ask'])} x {_whole(quote['ask_size'])}"),
             ("last", f"{price(quote['last'])}, {_whole(quote['volume'])} shares in the session so far"),
-            ("quoted at", "never" if age is None else f"{_time(quote['quoted_at'])}, {age:.0f} s old when it was read"),
+            ("quoted at", "never" if age is None else f"{_moment(quote['quoted_at'])}, {age:.0f} s old when read"),
             ("halted", "yes" if quote["halted"] else "no"),
             ("shortable", shortable),
         ]
@@ -119,7 +118,7 @@ def _account(chain: OrderChain) -> RenderableType:
     position = f"{_whole(held['quantity'])} shares at {price(held['average_price'])}" if held else "none"
     return _pairs(
         [
-            ("account", f"{account['account']}, read at {_time(account['read_at'])}"),
+            ("account", f"{account['account']}, read at {_moment(account['read_at'])}"),
             ("capital", f"{dollars(account['capital'])} of {dollars(account['net_liquidation'])} net liquidation"),
             ("deployed", f"{dollars(account['deployed'])}, available {dollars(account['available'])}"),
             ("day's P&L", signed_dollars(account["daily_pnl"])),
@@ -182,7 +181,7 @@ def _risk(order: Row) -> RenderableType:
     table = _table("limit", ">figure", ">allowed", "unit", "")
     for limit in limits:
         table.add_row(
-            limit["limit"], _figure(limit["figure"]), _figure(limit["allowed"]), limit["unit"], _bound(limit)
+            limit["limit"], _figure(limit, "figure"), _figure(limit, "allowed"), limit["unit"], _bound(limit)
         )  # fmt: skip
     return Group(result, table)
 
@@ -209,11 +208,11 @@ def _legs(legs: Sequence[Row]) -> RenderableType:
 
 
 def _events(chain: OrderChain) -> RenderableType:
-    table = _table("at", "by", "leg", "word", "status", ">filled", "text", space=1)
+    table = _table("exchange time", "by", "leg", "word", "status", ">filled", "text", space=1)
     events = sorted(
         ((event, leg["leg"]) for leg in chain.legs for event in leg["events"]), key=lambda one: one[0]["id"]
     )
-    day = chain.slot[:10]
+    bills = {event["order_ref"]: event["id"] for event, _ in events if event["kind"] == "commission"}
     for event, leg in events:
         ours = event["kind"] in OURS
         code = f"{event['code']}: " if event["code"] is not None else ""
@@ -221,21 +220,32 @@ def _events(chain: OrderChain) -> RenderableType:
         if event["filled"] and event["average_price"]:
             filled += f" at {price(event['average_price'])}"
         table.add_row(
-            _time(event["at"], unless_on=day), "us" if ours else "broker", leg, event["kind"].replace("_", " "),
-            event["status"] or "", filled, f"{code}{event['text'] or ''}",
+            _clock(event["at"]), "us" if ours else "broker", leg, event["kind"].replace("_", " "),
+            event["status"] or "", filled,
+            _billed(chain, event["order_ref"]) if event["id"] in bills.values() else f"{code}{event['text'] or ''}",
         )  # fmt: skip
-    return table
+    return Group(table, Text("Ours by this machine's clock, the broker's by its own.", style="dim"))
+
+
+def _billed(chain: OrderChain, order_ref: str) -> str:
+    """What the fills of a leg cost, which stands beside the last word the broker said of it."""
+    known = [
+        fill["commission"]
+        for fill in chain.fills
+        if fill["order_ref"] == order_ref and not fill["corrected_by"] and fill["commission"] is not None
+    ]
+    return dollars(sum(known)) + (f" of {len(known)} fills" if len(known) > 1 else "") if known else ""
 
 
 def _fills(fills: Sequence[Row]) -> RenderableType:
     if not fills:
         return Text("None read yet; executions are read with the slots that follow.", style="dim")
-    table = _table("at", "side", ">shares", ">price", ">commission", "execution")
+    table = _table("exchange time", "side", ">shares", ">price", ">commission", "execution")
     for fill in fills:
         commission = dollars(fill["commission"]) if fill["commission"] is not None else "not yet"
         corrected = f", corrected by {fill['corrected_by']}" if fill["corrected_by"] else ""
         table.add_row(
-            _time(fill["filled_at"]), fill["side"], _whole(fill["quantity"]), price(fill["price"]), commission,
+            _clock(fill["filled_at"]), fill["side"], _whole(fill["quantity"]), price(fill["price"]), commission,
             f"{fill['exec_id']}{corrected}",
         )  # fmt: skip
     return table
@@ -244,31 +254,73 @@ def _fills(fills: Sequence[Row]) -> RenderableType:
 def _trade(chain: OrderChain) -> RenderableType:
     trade = chain.trade
     if trade is None:
-        why = "It opened none by then." if chain.trades_measured else "Not measured yet: metrics.trades is not built."
-        return Text(why, style="dim")
-    risk = f", {trade['r_multiple']:+.2f} R" if trade["r_multiple"] is not None else ""
-    left = f"{_time(trade['closed_at'])} by {trade['exit_reason']}" if trade["closed_at"] else "still open"
-    return _pairs(
+        return Text(_no_trade(chain), style="dim")
+    left = f"{price(trade['exit_price'])} on average; still open" if trade["exit_quantity"] else "none, still open"
+    if trade["closed_at"]:
+        left = f"{price(trade['exit_price'])} on {_moment(trade['closed_at'])}, by {trade['exit_reason']}"
+    table = _pairs(
         [
             ("trade", f"{trade['status']}, {trade['direction']} {_whole(trade['entry_quantity'])} shares"),
-            ("in", f"{price(trade['entry_price'])} on {_time(trade['opened_at'])}"),
-            ("out", f"{price(trade['exit_price'])}, {left}"),
-            ("P&L", f"{signed_dollars(trade['net_pnl'])} net{risk}"),
-            ("commission", dollars(trade["commission"])),
+            ("opened by", trade["entry_order_ref"]),
+            ("in", f"{price(trade['entry_price'])} on {_moment(trade['opened_at'])}"),
+            ("out", left),
+            *(_result(trade) if trade["closed_at"] else _result_so_far(trade, chain.last_price)),
             ("worst / best", f"{signed_dollars(trade['mae'])} / {signed_dollars(trade['mfe'])} on the way"),
         ]
     )
+    if _fills_since(chain, trade):
+        return Group(table, Text("There were fills since; quant-pipeline report measures it again.", style="yellow"))
+    return table
 
 
-def _versions(versions: Iterable[Version]) -> RenderableType:
-    table = _table("asset", ">id", "data hash", ">rows", "made, UTC", "run", space=1)
-    for version in versions:
+def _no_trade(chain: OrderChain) -> str:
+    if not chain.fills:
+        return "None: no fill is known."
+    return "Not measured yet; quant-pipeline report measures what was traded."
+
+
+def _result(trade: Row) -> list[tuple[str, str]]:
+    risk = f", {trade['r_multiple']:+.2f} R" if trade["r_multiple"] is not None else ""
+    return [("P&L", f"{signed_dollars(trade['net_pnl'])} net of {_commission(trade)}{risk}")]
+
+
+def _result_so_far(trade: Row, last: Row | None) -> list[tuple[str, str]]:
+    """What is held and what is gone, apart: the commission of a trade is paid before anything is earned."""
+    at, seen, unrealized = trade["last_price"], ", as it was measured", trade["unrealized_pnl"]
+    if last is not None and unrealized is not None:
+        sign = 1 if trade["direction"] == "LONG" else -1
+        unrealized += sign * (last["price"] - at) * trade["open_quantity"]
+        at, seen = last["price"], f" in slot {last['slot']}"
+    held = f"{_whole(trade['open_quantity'])} shares at {price(at)}{seen}"
+    gone = f"{signed_dollars(trade['gross_pnl'])} on {_whole(trade['exit_quantity'])} shares gone"
+    return [
+        ("unrealised", f"{signed_dollars(unrealized)} on {held}"),
+        ("realised", f"{signed_dollars(trade['net_pnl'])}: {gone}, less {_commission(trade)}"),
+    ]
+
+
+def _commission(trade: Row) -> str:
+    return f"{dollars(trade['commission'])} commission" + ("" if trade["commissions_known"] else " (not all known yet)")
+
+
+def _fills_since(chain: OrderChain, trade: Row) -> bool:
+    """Whether the bracket was filled further than the trade that was measured of it."""
+    filled = sum(fill["quantity"] for fill in chain.fills if not fill["corrected_by"])
+    return filled > trade["entry_quantity"] + trade["exit_quantity"]
+
+
+def _versions(chain: OrderChain) -> RenderableType:
+    table = _table("asset", ">id", "data hash", ">rows", "made, UTC", space=1)
+    others: dict[str, list[str]] = {}
+    for version in chain.versions:
         table.add_row(
             version.asset, str(version.materialization_id), version.data_hash,
-            f"{version.rows:,}" + (" gone" if version.pruned else ""), f"{version.finished_at:%H:%M:%S}",
-            version.run_id[:RUN_DIGITS],
+            "gone" if version.pruned else f"{version.rows:,}", f"{version.finished_at:%m-%d %H:%M:%S}",
         )  # fmt: skip
-    return table
+        if version.run_id != chain.decided.run_id:
+            others.setdefault(version.run_id, []).append(version.asset)
+    runs = [Text(f"By run {run}: {', '.join(assets)}.", style="dim") for run, assets in others.items()]
+    return Group(table, *runs)
 
 
 def _version(chain: OrderChain, asset: str) -> Version | None:
@@ -298,10 +350,14 @@ def _table(*columns: str, space: int = 2) -> Table:
     return table
 
 
-def _time(moment: dt.datetime | str, unless_on: str = "") -> str:
-    """Exchange time to the second, with the day unless that is ``unless_on``."""
-    at = (dt.datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(EXCHANGE_TIME)
-    return f"{at:%H:%M:%S}" if f"{at:%Y-%m-%d}" == unless_on else f"{at:%m-%d %H:%M:%S}"
+def _moment(at: dt.datetime) -> str:
+    """Day and time at the exchange, with the name of its clock."""
+    return f"{at.astimezone(EXCHANGE_TIME):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _clock(at: dt.datetime | str) -> str:
+    """The same for a column that says whose time it is, where the year does not fit."""
+    return f"{(dt.datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(EXCHANGE_TIME):%m-%d %H:%M:%S}"
 
 
 def _whole(amount: float | None) -> str:
@@ -312,5 +368,6 @@ def _points(points: float | None) -> str:
     return "" if points is None else f"{points:.2f}"
 
 
-def _figure(figure: float | None) -> str:
-    return "" if figure is None else f"{figure:,.2f}"
+def _figure(limit: Row, name: str) -> str:
+    decimals = 0 if limit["unit"] == "positions" else 2
+    return "" if limit[name] is None else f"{limit[name]:,.{decimals}f}"

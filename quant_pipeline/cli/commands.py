@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from quant_pipeline.cli.gateway_command import Unsaid, gateway_command
-from quant_pipeline.cli.options import FILE, at_option, bars_option, minute_bars_option, speed_option
+from quant_pipeline.cli.options import FILE, at_option, bars_option, examples, minute_bars_option, speed_option
 
 if TYPE_CHECKING:
     from quant_pipeline.paper_gateway.options import GatewayOptions
@@ -31,12 +31,25 @@ class InOrderOfUse(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=InOrderOfUse, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=InOrderOfUse,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "quant-pipeline run --at 2026-11-20T10:15   trade a quarter of an hour",
+        "quant-pipeline status                      see what is held",
+        "quant-pipeline explain ZORU                see why, for one stock",
+        ends=(
+            "Ends with status 0; 1 when something failed or is wrong, 2 when it was used wrongly, 130 after Ctrl-C. "
+            "What is wrong is said in one sentence on stderr."
+        ),
+    ),
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
 def commands(debug: bool) -> None:
     """Scan, score, size and trade US stocks, and explain every order.
 
-    Without QUANT_IB_HOST and QUANT_IB_PORT everything runs on an embedded paper gateway; no account is needed.
+    Without QUANT_IB_HOST and QUANT_IB_PORT everything runs on an embedded paper gateway; no account is needed. All that
+    is recorded lies in QUANT_HOME, by default .quant in this folder.
     """
     del debug  # main reads it before anything is imported
 
@@ -105,7 +118,10 @@ def up(port: int, at: dt.datetime | None, speed: float, bars: Path | None, minut
 @click.option("--watch", is_flag=True, help="Refresh every few seconds until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the panel.")
 def status(watch: bool, as_json: bool) -> None:
-    """Show the monitoring panel: live from the broker, or as last recorded when no gateway runs."""
+    """Show the monitoring panel: live from the broker, or as last recorded when no gateway runs.
+
+    Ends with status 1 when there is nothing to show, the broker does not answer, or the order journal is gone.
+    """
     if watch and as_json:
         raise click.UsageError("--watch and --json do not go together")
     from quant_pipeline.cli.monitoring import print_status, watch_status
@@ -118,14 +134,22 @@ def status(watch: bool, as_json: bool) -> None:
         print_status(settings, as_json=as_json)
 
 
-@commands.command(short_help="Show what led to an order, or to none.")
+@commands.command(
+    short_help="Show what led to an order, or to none.",
+    epilog=examples(
+        "quant-pipeline explain 2026-11-20T10:15:ZORU:entry",
+        "quant-pipeline explain ZORU --slot 2026-11-20T10:15",
+        ends="Ends with status 2 when there is no such order, symbol or slot, with those nearest to it.",
+    ),
+)
 @click.argument("order_ref_or_symbol")
 @click.option("--slot", metavar="KEY", help="The slot to look at. Default: the newest that decided on the symbol.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def explain(order_ref_or_symbol: str, slot: str | None, as_json: bool) -> None:
     """Show the chain from an order back to the bars: versions, quote, score, limits, and every word of the broker.
 
-    Takes an order's reference (2026-11-20T10:15:ZORU:entry), a bracket's (2026-11-20T10:15:ZORU) or a symbol.
+    Takes an order's reference, that of its bracket, or a symbol, of which it shows the newest slot. Of a stock that was
+    not ordered it says why not. Nothing is asked of the broker.
     """
     from quant_pipeline.cli.explain import print_explanation
     from quant_pipeline.home import home_in_force
@@ -133,14 +157,22 @@ def explain(order_ref_or_symbol: str, slot: str | None, as_json: bool) -> None:
     print_explanation(home_in_force(), order_ref_or_symbol, slot, as_json=as_json)
 
 
-@commands.command(short_help="Write the tear sheet: one page on what was earned, and how.")
+@commands.command(
+    short_help="Write the tear sheet: one page on what was earned, and how.",
+    epilog=examples(
+        "quant-pipeline report",
+        "quant-pipeline report --no-build --out week.html",
+        ends="Ends with status 1 when nothing is recorded, no metrics can be built, or the order journal is gone.",
+    ),
+)
 @click.option("--out", type=FILE, metavar="FILE", help="Where to. Default: report.html in QUANT_HOME.")
 @click.option("--no-build", is_flag=True, help="Take the metrics as they were last built.")
 def report(out: Path | None, no_build: bool) -> None:
     """Build the metrics of all that is recorded and write the tear sheet, one page that needs no network.
 
     It shows returns and drawdown, trades in dollars and in R, exposure, how well scores foretold their trades, open
-    positions and the health of the slots, for each account apart.
+    positions and the health of the slots, for each account apart. The same figures are in the schema metrics of
+    history.duckdb.
     """
     from quant_pipeline.cli.report import report_performance
     from quant_pipeline.settings import load_settings
@@ -148,21 +180,33 @@ def report(out: Path | None, no_build: bool) -> None:
     report_performance(load_settings(), out, _say, build=not no_build)
 
 
-@commands.command(short_help="Check that the record is what was decided and sent.")
+@commands.command(
+    short_help="Check that the record is what was decided and sent.",
+    epilog=examples(
+        "quant-pipeline verify",
+        "quant-pipeline verify 2026-11-20 2026-11-23T10:15",
+        "quant-pipeline verify --from 2026-11-16 --json",
+        ends="Ends with status 1 when anything differs, 2 when what was named is no slot or was not recorded.",
+    ),
+)
 @click.argument("slots", nargs=-1, metavar="[SLOT]...")
 @click.option("--from", "first", metavar="KEY", help="The first slot. Default: the first recorded.")
 @click.option("--to", "last", metavar="KEY", help="The last slot. Default: the last recorded.")
+@click.option(
+    "--metrics/--no-metrics",
+    default=None,
+    help="Compare the metrics with another build too, some ten seconds. Default: when all slots are verified.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line for each slot.")
-def verify(slots: tuple[str, ...], first: str | None, last: str | None, as_json: bool) -> None:
-    """Hash every recorded frame again, decide each slot again, and compare the orders with their decision.
+def verify(slots: tuple[str, ...], first: str | None, last: str | None, metrics: bool | None, as_json: bool) -> None:
+    """Hash every recorded frame again, decide each slot again, and compare orders, fills and metrics.
 
-    Takes slots (2026-11-20T10:15), days (2026-11-20) or nothing, which is all that is recorded. Ends with status 1
-    when anything differs.
+    Takes slots, days or nothing, which is all that is recorded. Nothing is changed and nothing is sent.
     """
     from quant_pipeline.cli.verify import print_verification
     from quant_pipeline.settings import load_settings
 
-    if not print_verification(load_settings(), slots, first=first, last=last, as_json=as_json):
+    if not print_verification(load_settings(), slots, first=first, last=last, metrics=metrics, as_json=as_json):
         raise click.exceptions.Exit(1)
 
 
@@ -179,8 +223,14 @@ def doctor() -> None:
         raise click.exceptions.Exit(1)
 
 
-@commands.command(short_help="Put all that is recorded into one file.")
-@click.option("--out", type=FILE, metavar="FILE", help="Where to. Default: a file named after the time in QUANT_HOME.")
+@commands.command(
+    short_help="Put all that is recorded into one file.",
+    epilog=examples(
+        "quant-pipeline backup --out all.tar.zst",
+        ends="Ends with status 1 when nothing is recorded or it cannot be written, 2 when the file is there already.",
+    ),
+)
+@click.option("--out", type=FILE, metavar="FILE", help="Default: named after the time, in QUANT_HOME/backups.")
 def backup(out: Path | None) -> None:
     """Copy history, order journal, settings and paper book into one file, while everything goes on.
 
@@ -192,7 +242,16 @@ def backup(out: Path | None) -> None:
     write_backup(load_settings(), out, _say)
 
 
-@commands.command(short_help="Put a backup into an empty home.")
+@commands.command(
+    short_help="Put a backup into an empty home.",
+    epilog=examples(
+        "quant-pipeline restore all.tar.zst --home another",
+        ends=(
+            "Ends with status 1 when the backup is damaged or newer than this program, 2 when FILE is no backup or "
+            "the home holds a history or an order journal; nothing was changed then."
+        ),
+    ),
+)
 @click.argument("file", type=FILE)
 @click.option("--home", type=FILE, metavar="DIR", help="Where to. Default: QUANT_HOME.")
 def restore(file: Path, home: Path | None) -> None:
@@ -203,7 +262,14 @@ def restore(file: Path, home: Path | None) -> None:
     restore_backup(file, load_settings(**({"home": home} if home else {})).home, _say)
 
 
-@commands.command(short_help="Write the published history as Parquet.")
+@commands.command(
+    short_help="Write the published history as Parquet.",
+    epilog=examples(
+        "quant-pipeline export --out parquet",
+        "quant-pipeline export --out trades --since 2026-11-16T09:30 metrics",
+        ends="Ends with status 1 when nothing is published, 2 when the folder is not empty or there is no such table.",
+    ),
+)
 @click.option("--out", type=FILE, metavar="DIR", required=True, help="The folder to write; it must be empty or new.")
 @click.option("--slots", metavar="FROM..TO", help="Only these slots, both included; either may be left open.")
 @click.option("--since", metavar="KEY", help="Only this slot and later ones.")
@@ -212,7 +278,8 @@ def restore(file: Path, home: Path | None) -> None:
 def export(out: Path, slots: str | None, since: str | None, overwrite: bool, tables: tuple[str, ...]) -> None:
     """Write the tables of the published history as Parquet files, a folder a schema.
 
-    TABLES are schemas (metrics) or tables (history.scores); without any, all are written.
+    TABLES are schemas (metrics) or tables (history.scores); without any, all are written. quant-pipeline schema lists
+    them.
     """
     from quant_pipeline.cli.export import read_span, write_export
     from quant_pipeline.settings import load_settings
@@ -221,12 +288,19 @@ def export(out: Path, slots: str | None, since: str | None, overwrite: bool, tab
     write_export(load_settings(), out, _say, span=span, wanted=tables, overwrite=overwrite)
 
 
-@commands.command(short_help="Write the history anew, without what is unused.")
+@commands.command(
+    short_help="Write the history anew, without what is unused.",
+    epilog=examples(
+        "quant-pipeline compact",
+        "QUANT_RETENTION__KEEP_SESSIONS=252 quant-pipeline compact",
+        ends="Ends with status 1 when nothing is recorded or the disk has no room.",
+    ),
+)
 def compact() -> None:
     """Give up the frames that retention.keep_sessions no longer keeps, and write the history anew without holes.
 
     What an order was decided on always stays. Everything goes on meanwhile; the old file stands until the new one is
-    whole.
+    whole. Without retention.keep_sessions no frame is given up.
     """
     from quant_pipeline.cli.compact import compact_history
     from quant_pipeline.settings import load_settings
@@ -277,9 +351,13 @@ def indicators() -> None:
     click.echo(indicators_reference(), nl=False)
 
 
-@commands.command("schema", short_help="List every table of the history with its columns.")
+@commands.command(
+    "schema",
+    short_help="List every table of the history with its columns.",
+    epilog=examples("quant-pipeline schema | less", "quant-pipeline schema > schema.md"),
+)
 def schema_command() -> None:
-    """Print every schema, table and column of the history with its type and meaning."""
+    """Print every schema, table and column of the history with its type and meaning, as Markdown."""
     from quant_pipeline.cli.schema_reference import schema_reference
 
     click.echo(schema_reference(), nl=False)

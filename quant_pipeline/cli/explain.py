@@ -41,7 +41,7 @@ def verdict(chain: OrderChain) -> str:
     """What became of the symbol, in a sentence or two."""
     quality, score, order = chain.quality, chain.score, chain.sized_order
     if chain.legs:
-        return f"{_order_in_words(_as_sent(chain))}. {_fate(chain)}"
+        return f"{_as_sent(chain)}. {_fate(chain)}"
     if order is not None and order["approved"]:
         return f"{_order_in_words(order)}, approved and not sent: {_why_not_sent(chain)}."
     if order is not None:
@@ -60,11 +60,15 @@ def verdict(chain: OrderChain) -> str:
     return f"Not decided: the last thing recorded of the slot is {chain.decided.asset}."
 
 
-def _as_sent(chain: OrderChain) -> Row:
+def _as_sent(chain: OrderChain) -> str:
     legs = {leg["leg"]: leg for leg in chain.legs}
-    entry = legs.get("entry") or chain.legs[0]
+    if "entry" not in legs:
+        leg = chain.legs[0]
+        at = "the market" if leg["price"] is None else price(leg["price"])
+        return f"{leg['leg'].capitalize()} of a position: {leg['action']} {leg['quantity']:,.0f} shares at {at}"
     prices = {f"{name}_price": legs[name]["price"] if name in legs else None for name in ("entry", "stop", "target")}
-    return {"direction": "LONG" if entry["action"] == "BUY" else "SHORT", "quantity": entry["quantity"], **prices}
+    direction = "LONG" if legs["entry"]["action"] == "BUY" else "SHORT"
+    return _order_in_words({"direction": direction, "quantity": legs["entry"]["quantity"], **prices})
 
 
 def _order_in_words(order: Row) -> str:

@@ -16,11 +16,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.text import Text
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME
 from quant_pipeline.cli.panels import console, portfolio_panel, row_of
 from quant_pipeline.errors import BrokerError, HistoryError
+from quant_pipeline.history.journal_reading import lost_journal, refuse_lost_journal
 from quant_pipeline.history.newest_status import newest_status
 from quant_pipeline.paper_gateway import embedded
 from quant_pipeline.settings import Settings
@@ -47,9 +50,9 @@ class Panel:
     def title(self) -> str:
         """What stands above the panel."""
         at = self.status["observed_at"].astimezone(EXCHANGE_TIME)
-        whose = f"Account {self.account}" if self.account else f"As recorded in slot {self.slot}"
+        whose = f"Account {self.account}, {at:%Y-%m-%d}" if self.account else f"As recorded in slot {self.slot}"
         note = f" ({self.note})" if self.note else ""
-        return f"{whose}, {at:%Y-%m-%d %H:%M:%S} in exchange time{note}"
+        return f"{whose} at {at:%H:%M:%S %Z}{note}"
 
     def as_json(self) -> dict[str, Any]:
         """The object ``status --json`` prints; what is not known is null."""
@@ -58,12 +61,16 @@ class Panel:
 
 
 def print_status(settings: Settings, *, as_json: bool) -> None:
-    """Print the panel once."""
+    """Print the panel once.
+
+    Raises ``HistoryError`` after it when the order journal is gone: what the panel shows is so, but not the whole.
+    """
     panel = next(panels(settings))
     if as_json:
         click.echo(json.dumps(panel.as_json()))
     else:
         console().print(portfolio_panel(panel.status, panel.title))
+    refuse_lost_journal(settings.home)
 
 
 def watch_status(settings: Settings) -> None:
@@ -71,7 +78,7 @@ def watch_status(settings: Settings) -> None:
     with Live(console=console(), auto_refresh=False) as live:
         try:
             for panel in panels(settings):
-                live.update(portfolio_panel(panel.status, panel.title), refresh=True)
+                live.update(_watched(panel, lost_journal(settings.home)), refresh=True)
                 time.sleep(REFRESH_SECONDS)
         except KeyboardInterrupt:
             return
@@ -100,6 +107,11 @@ def panels(settings: Settings) -> Iterator[Panel]:
             if last is None:
                 raise
             yield replace(last, note="the broker does not answer")
+
+
+def _watched(panel: Panel, fault: str | None) -> RenderableType:
+    shown = portfolio_panel(panel.status, panel.title)
+    return Group(shown, Text(fault, style="yellow")) if fault else shown
 
 
 def _without_nan(value: Any) -> Any:

@@ -14,6 +14,13 @@ import click
 FILE = click.Path(path_type=Path)
 
 
+def examples(*lines: str, ends: str = "") -> str:
+    """What stands below the options of a command: how it is typed, and with which status it ends when."""
+    # A paragraph that begins with a backspace is left by click as it is written.
+    shown = "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+    return f"{shown}\n\n{ends}" if ends else shown
+
+
 class ExchangeTime(click.ParamType[dt.datetime]):
     """A naive datetime in exchange time, written ``2026-11-20T10:15``, with a blank for the T or with seconds."""
 

@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from quant_pipeline.cli.panels import console
-from quant_pipeline.metrics.tear_sheet import Headline, headlines, write_tear_sheet
+from quant_pipeline.history.journal_reading import refuse_lost_journal
+from quant_pipeline.history.working_file import WorkingFile
+from quant_pipeline.metrics.tear_sheet import Headline, Tile, headlines, refuse_unwritable, write_tear_sheet
 from quant_pipeline.settings import Settings
 
 PAGE = "report.html"
@@ -25,9 +27,16 @@ def report_performance(settings: Settings, out: Path | None, say: Callable[[str]
     """Write the tear sheet of the published history, after building its metrics, and print the headline figures.
 
     Without ``out`` the page is ``report.html`` in the home. Raises ``HistoryError`` when nothing is recorded and
-    ``MetricsError`` when the metrics cannot be built; the page of before stays then.
+    ``MetricsError`` when the metrics cannot be built, and before that ``UsageError`` when the page cannot be written;
+    the page of before stays then. An order journal that is gone is a ``HistoryError`` once the page is written: the
+    history has a copy of it as of the last slot, which can be told of.
     """
+    page = (out or settings.home / PAGE).expanduser().absolute()
+    if out is not None or settings.home.is_dir():
+        refuse_unwritable(page)
     if build:
+        with WorkingFile(settings.home).reading():
+            pass  # where nothing is recorded, nothing need be announced
         say("Building the metrics with dbt, which takes about ten seconds")
         from quant_pipeline.metrics.build import build_metrics
 
@@ -37,10 +46,11 @@ def report_performance(settings: Settings, out: Path | None, say: Callable[[str]
         for warning in built.warnings:
             say(f"A test of the metrics warns: {warning}")
     history = settings.home / "history.duckdb"
-    page = write_tear_sheet(history, (out or settings.home / PAGE).expanduser().absolute())
+    write_tear_sheet(history, page)
     for headline in headlines(history):
         _print(headline)
     say(f"The tear sheet is {page}; open it with a browser, it needs no network.")
+    refuse_lost_journal(settings.home)
     return page
 
 
@@ -53,8 +63,12 @@ def _print(headline: Headline) -> None:
         table.add_column(no_wrap=True, justify="right")
     for first in range(0, len(headline.tiles), PAIRS_A_LINE):
         tiles = headline.tiles[first : first + PAIRS_A_LINE]
-        table.add_row(*(text for tile in tiles for text in (Text(tile.label, style="dim"), Text(tile.value))))
+        table.add_row(*(text for tile in tiles for text in _pair(tile)))
     shown.print(table)
     for warning in headline.warnings:
         shown.print(Text(f"{warning}.", style="yellow"))
     shown.print()
+
+
+def _pair(tile: Tile) -> tuple[Text, Text]:
+    return Text(tile.label, style="dim"), Text(tile.value, style="dim" if tile.faint else "")

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from quant_pipeline.errors import HistoryError
+from quant_pipeline.errors import HistoryError, UsageError
 from quant_pipeline.home import SETTINGS_FILE
 
 FORMAT = 1
@@ -158,9 +158,9 @@ class Archive:
 
 @contextmanager
 def reading(path: Path) -> Iterator[Archive]:
-    """Open an archive; raises ``HistoryError`` when it is none, is damaged or of a newer format."""
+    """Open an archive; raises ``UsageError`` when it is none, ``HistoryError`` when damaged or of a newer format."""
     if not path.is_file():
-        raise HistoryError(f"There is no backup {path}; name the file that quant-pipeline backup wrote.")
+        raise UsageError(f"There is no backup {path}; name the file that quant-pipeline backup wrote.")
     with path.open("rb") as file:
         if file.read(len(_ZSTD)) != _ZSTD:
             raise not_ours(path)
@@ -184,9 +184,9 @@ def damaged(path: Path, how: str) -> HistoryError:
     return HistoryError(f"The backup {path} is damaged ({how}); nothing was put in place, take another backup.")
 
 
-def not_ours(path: Path) -> HistoryError:
+def not_ours(path: Path) -> UsageError:
     """The error of a file that is something else."""
-    return HistoryError(f"{path} is not a backup of this pipeline; name the file that quant-pipeline backup wrote.")
+    return UsageError(f"{path} is not a backup of this pipeline; name the file that quant-pipeline backup wrote.")
 
 
 def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -11,14 +11,18 @@ bar is found among the few settled rows, and live rows are read for the sessions
 
 All that is old in a frame is seldom different from the frame before, and looking it up would cost more with every
 session. So ``bars_frames`` has a hash of each symbol's bars before the first partial one: where it is that of the
-newest frame with the symbol, these bars are known and only what follows is compared. An account's rows of a symbol are
-written by frames with that symbol only, which is why that suffices.
+newest frame with the symbol, these bars are known and only what follows is compared. In a later session it is another,
+but that of the newest frame can be made again, of the bars up to its first partial one and the few older ones that this
+frame no longer holds. An account's rows of a symbol are written by frames with that symbol only, which is why that
+suffices.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,27 +33,18 @@ from quant_pipeline.history.columns import columns_of
 from quant_pipeline.history.schema import BARS
 
 HASH_DIGITS = 24
-# Hashes are sought in so many materializations back, about three sessions; a symbol without one is compared in full.
-LOOK_BACK = 1000
+# Hashes are sought in so many materializations back, about six sessions; a symbol without one is compared in full.
+LOOK_BACK = 2000
 
 _KEY = ("symbol", "date")
 _NEVER = dt.date(9999, 12, 31)
 _VALUES = tuple(column for column in columns_of(BARS) if column.name not in _KEY)
 _NAMES = ", ".join(column.quoted for column in columns_of(BARS))
-
-
-def _differs(left: str, right: str) -> str:
-    """SQL that is true unless two bars have equal values."""
-    return " OR ".join(f"{left}.{column.quoted} IS DISTINCT FROM {right}.{column.quoted}" for column in _VALUES)
-
-
-_NEWEST = """
-newest AS (SELECT symbol, date, max(materialization_id) AS materialization_id FROM candidates GROUP BY symbol, date),
-known AS (SELECT candidates.* FROM candidates JOIN newest USING (symbol, date, materialization_id))"""
+_NUMBERS = ("open", "high", "low", "close", "volume")
 
 # What a frame can hold of the bars known up to $id: settled ones anywhere in its span, live ones from its first partial
 # bar on. $live_from is given as a value, for then DuckDB skips the blocks of earlier sessions unread.
-_KNOWN = f"""
+_KNOWN = """
 candidates AS MATERIALIZED (
     SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
     WHERE NOT live AND source = $source AND materialization_id <= $id AND date BETWEEN first_date AND last_date
@@ -57,41 +52,34 @@ candidates AS MATERIALIZED (
     SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
     WHERE live AND source = $source AND materialization_id <= $id AND date >= $live_from::DATE
         AND date BETWEEN live_from AND last_date),
-{_NEWEST}"""
+newest AS (SELECT symbol, date, max(materialization_id) AS materialization_id FROM candidates GROUP BY symbol, date),
+known AS (SELECT candidates.* FROM candidates JOIN newest USING (symbol, date, materialization_id))"""
 
-# Compared are the bars of ``batch``: of the symbols ``$altered`` all of them, of the others those from the first
-# partial one on. The span they are compared in, of ``spans``, begins there too.
-_APPEND = f"""
+# What a frame is compared with when it is appended. Planning a query takes longer than reading so little, so these are
+# plain and numpy compares.
+_SEEN = f"SELECT {_NAMES}, live, gone, materialization_id FROM bars WHERE source = $source"
+_SEEN_SINCE = f"{_SEEN} AND date >= $since AND (NOT live OR date >= $live_from)"
+_SETTLED_BEFORE = f"{_SEEN} AND NOT live AND date < $since AND list_contains($symbols, symbol)"
+_DROPPED = f"""
+SELECT symbol, date, gone, {", ".join(_NUMBERS)} FROM bars
+WHERE source = $source AND NOT live AND date >= $first AND date < $until AND list_contains($symbols, symbol)
+ORDER BY materialization_id
+"""
+
+_APPEND_CHANGES = """
 INSERT INTO bars BY NAME
-WITH extent AS (SELECT symbol, place, compared_from AS first_date, last_date, live_from FROM spans),
-candidates AS MATERIALIZED (
-    SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
-    WHERE NOT live AND source = $source AND date >= $live_from::DATE AND date BETWEEN first_date AND last_date
-    UNION ALL
-    SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
-    WHERE NOT live AND source = $source AND date < $live_from::DATE AND symbol IN (SELECT unnest($altered))
-        AND date BETWEEN first_date AND last_date
-    UNION ALL
-    SELECT bars.*, extent.place FROM bars JOIN extent USING (symbol)
-    WHERE live AND source = $source AND date >= $live_from::DATE AND date BETWEEN live_from AND last_date),
-{_NEWEST},
-changes AS (
-    SELECT batch.*, batch.partial AND coalesce(known.live, true) AS live, false AS gone
-    FROM batch LEFT JOIN known USING (symbol, date)
-    WHERE known.gone IS DISTINCT FROM false OR {_differs("batch", "known")}
-    UNION ALL BY NAME
-    SELECT symbol, date, false AS live, true AS gone FROM known ANTI JOIN batch USING (symbol, date) WHERE NOT gone)
-SELECT $id AS materialization_id, $slot AS slot, $source AS source, * FROM changes ORDER BY symbol, date
+SELECT $id AS materialization_id, $slot AS slot, $source AS source, * FROM changes
 """
 
 _APPEND_SPANS = """
 INSERT INTO bars_frames BY NAME
-SELECT $id AS materialization_id, $source AS source, * EXCLUDE (compared_from) FROM spans ORDER BY place
+SELECT $id AS materialization_id, $source AS source, * FROM spans
 """
 
-_LAST_HASHES = """
-SELECT symbol, max_by(coalesce(settled_hash, ''), materialization_id) FROM bars_frames
-WHERE source = $source AND materialization_id > $after AND list_contains($symbols, symbol) GROUP BY symbol
+_NEWEST_FRAMES = """
+SELECT symbol, max_by(
+    row(coalesce(settled_hash, ''), first_date, coalesce(live_from, DATE '9999-12-31')), materialization_id)
+FROM bars_frames WHERE source = $source AND materialization_id > $after GROUP BY symbol
 """
 
 _FRAME = f"""
@@ -114,6 +102,14 @@ WHERE NOT gone ORDER BY symbol, date
 """
 
 
+class _Newest(NamedTuple):
+    """What ``bars_frames`` keeps of a symbol in the newest frame with it."""
+
+    settled_hash: str
+    first_date: dt.date
+    live_from: dt.date
+
+
 def append(connection: DuckDBPyConnection, table: pa.Table, *, identity: int, slot: str, source: str) -> None:
     """Store what is new in a bars frame, as the materialization ``identity`` of ``source``.
 
@@ -122,24 +118,21 @@ def append(connection: DuckDBPyConnection, table: pa.Table, *, identity: int, sl
     starts = _refuse_disorder(table)
     live_from = _first_partial(table)
     spans = _spans(table, starts, live_from)
-    symbols, hashes = spans["symbol"].to_pylist(), spans["settled_hash"].to_pylist()
-    sought = {"source": source, "symbols": symbols, "after": identity - LOOK_BACK}
-    last = dict(connection.execute(_LAST_HASHES, sought).fetchall())
-    altered = [symbol for symbol, settled in zip(symbols, hashes, strict=True) if last.get(symbol) != settled]
-    is_altered = np.isin(symbols, altered) if symbols else np.array([], dtype=bool)
-    first_dates = spans["first_date"].to_numpy()
-    compared_from = np.where(is_altered, first_dates, np.maximum(first_dates, np.datetime64(live_from)))
-    spans = spans.append_column("compared_from", pa.array(compared_from, pa.date32()))
-    compared = table["date"].to_numpy() >= np.repeat(compared_from, spans["rows"].to_numpy())
-    views = {"spans": spans, "batch": table.filter(pa.array(compared))}
-    try:
-        for name, view in views.items():
-            connection.register(name, view)
-        values = {"id": identity, "source": source}
-        connection.execute(_APPEND, {**values, "slot": slot, "live_from": live_from, "altered": altered})
-        connection.execute(_APPEND_SPANS, values)
-    finally:
-        for name in views:
+    values = {"id": identity, "source": source}
+    known_to = _known_to(connection, table, spans, live_from, identity, source)
+    compared_from = spans["first_date"].to_numpy().copy()
+    for place, date in known_to.items():
+        compared_from[place] = max(compared_from[place], np.datetime64(date))
+    known = _known(connection, spans, compared_from, live_from, source, min([live_from, *known_to.values()]))
+    changes = _changes(table, spans, compared_from, known)
+    for name, rows, statement, told in (
+        ("changes", changes, _APPEND_CHANGES, {**values, "slot": slot}),
+        ("spans", spans, _APPEND_SPANS, values),
+    ):
+        connection.register(name, rows)
+        try:
+            connection.execute(statement, told)
+        finally:
             connection.unregister(name)
 
 
@@ -167,13 +160,140 @@ def spans(table: pa.Table) -> pa.Table:
     return _spans(table, _refuse_disorder(table), _first_partial(table))
 
 
+def _known_to(
+    connection: DuckDBPyConnection, table: pa.Table, spans: pa.Table, live_from: dt.date, identity: int, source: str
+) -> dict[int, dt.date]:
+    """The date before which all bars of a symbol are known, by its place in ``spans``, where a hash tells."""
+    rows = connection.execute(_NEWEST_FRAMES, {"source": source, "after": identity - LOOK_BACK}).fetchall()
+    frames = {symbol: _Newest(*frame) for symbol, frame in rows}
+    known_to: dict[int, dt.date] = {}
+    earlier: dict[int, _Newest] = {}
+    for place, stock in enumerate(spans.to_pylist()):
+        newest = frames.get(stock["symbol"])
+        if newest is not None and newest.settled_hash == stock["settled_hash"]:
+            known_to[place] = live_from
+        elif newest is not None and newest.live_from <= live_from:
+            earlier[place] = newest
+    return known_to | _known_to_earlier(connection, table, spans, earlier, source)
+
+
+def _known_to_earlier(
+    connection: DuckDBPyConnection, table: pa.Table, spans: pa.Table, earlier: dict[int, _Newest], source: str
+) -> dict[int, dt.date]:
+    """The same for symbols whose newest frames are of earlier sessions: those that have the hashes of then."""
+    stocks, bars, known_to = spans.to_pylist(), _numbers(table), {}
+    between = {stocks[place]["symbol"]: (newest.first_date, stocks[place]["first_date"])
+               for place, newest in earlier.items()}  # fmt: skip
+    dropped = _dropped(connection, between, source)
+    for place, (settled_hash, _, live_from) in earlier.items():
+        start = stocks[place]["place"] - 1
+        own = bars[start : start + stocks[place]["rows"]]
+        then = np.vstack([dropped[stocks[place]["symbol"]], own[own[:, 0] < _day(live_from)]])
+        if _settled_hash(then, live_from) == settled_hash:
+            known_to[place] = live_from
+    return known_to
+
+
+def _dropped(
+    connection: DuckDBPyConnection, between: dict[str, tuple[dt.date, dt.date]], source: str
+) -> dict[str, np.ndarray]:
+    """The known settled bars of each symbol from the first date on and before the second, as ``_numbers`` has them."""
+    shortened = {symbol: dates for symbol, dates in between.items() if dates[0] < dates[1]}
+    known: dict[str, dict[dt.date, list[float]]] = defaultdict(dict)
+    if shortened:
+        firsts, untils = zip(*shortened.values(), strict=True)
+        sought = {"source": source, "symbols": list(shortened), "first": min(firsts), "until": max(untils)}
+        for symbol, date, gone, *numbers in connection.execute(_DROPPED, sought).fetchall():
+            known[symbol][date] = [] if gone else [_day(date), *numbers]
+    listed = {
+        symbol: [known[symbol][date] for date in sorted(known[symbol]) if first <= date < until and known[symbol][date]]
+        for symbol, (first, until) in between.items()
+    }
+    return {symbol: np.array(rows, dtype=float).reshape(-1, len(_NUMBERS) + 1) for symbol, rows in listed.items()}
+
+
+def _known(
+    connection: DuckDBPyConnection, spans: pa.Table, compared_from: np.ndarray, live_from: dt.date, source: str,
+    since: dt.date,
+) -> pa.Table:  # fmt: skip
+    """The newest known bar of every symbol and date that is compared, with its ``key`` and in the order of keys.
+
+    Settled bars count from ``compared_from`` on, live ones from the first partial bar of their symbol on. What is known
+    ``since`` then is read of all, what is older of the few symbols that it is compared of.
+    """
+    sought = {"source": source, "since": since}
+    seen = connection.execute(_SEEN_SINCE, {**sought, "live_from": live_from}).to_arrow_table()
+    older = spans["symbol"].filter(pa.array(compared_from < np.datetime64(since))).to_pylist()
+    if older:
+        before = connection.execute(_SETTLED_BEFORE, {**sought, "symbols": older}).to_arrow_table()
+        seen = pa.concat_tables([seen, before])
+    places = _places(seen["symbol"], spans["symbol"].to_pylist())
+    seen, places = seen.filter(pa.array(places >= 0)), places[places >= 0]
+    dates, live = seen["date"].to_numpy(), seen["live"].to_numpy(zero_copy_only=False)
+    begins = np.where(live, spans["live_from"].fill_null(_NEVER).to_numpy()[places], compared_from[places])
+    counts = (begins <= dates) & (dates <= spans["last_date"].to_numpy()[places])
+    seen, keys = seen.filter(pa.array(counts)), _keys(places, dates)[counts]
+    order = np.lexsort((seen["materialization_id"].to_numpy(), keys))
+    newest = order[np.append(keys[order][1:] != keys[order][:-1], True)[: len(order)]]
+    return seen.take(pa.array(newest)).append_column("key", pa.array(keys[newest]))
+
+
+def _changes(table: pa.Table, spans: pa.Table, compared_from: np.ndarray, known: pa.Table) -> pa.Table:
+    """The rows to store, by symbol and date: bars that are new or not as they were known, and those gone."""
+    places = np.repeat(np.arange(spans.num_rows), spans["rows"].to_numpy())
+    dates = table["date"].to_numpy()
+    compared = dates >= compared_from[places]
+    bars, keys = table.filter(pa.array(compared)), _keys(places, dates)[compared]
+    known_keys, gone = known["key"].to_numpy(), known["gone"].to_numpy(zero_copy_only=False)
+    at = np.searchsorted(known_keys, keys)
+    found = np.append(known_keys, np.iinfo(np.int64).min)[at] == keys
+    before = known.take(pa.array(at[found]))
+    unsettled, stays = np.ones(len(keys), dtype=bool), found.copy()
+    unsettled[found] = before["live"].to_numpy(zero_copy_only=False)
+    stays[found] = ~gone[at[found]] & _same(bars.filter(pa.array(found)), before)
+    live = bars["partial"].to_numpy(zero_copy_only=False) & unsettled
+    new = bars.append_column("live", pa.array(live)).filter(pa.array(~stays))
+    lost = known.select(_KEY).filter(pa.array(~gone & ~np.isin(known_keys, keys)))
+    return pa.concat_tables(
+        [
+            new.append_column("gone", pa.repeat(False, new.num_rows)),
+            lost.append_column("live", pa.repeat(False, lost.num_rows)).append_column(
+                "gone", pa.repeat(True, lost.num_rows)
+            ),
+        ],
+        promote_options="default",
+    ).sort_by([(name, "ascending") for name in _KEY])
+
+
+def _places(symbols: pa.ChunkedArray, ordered: list[str]) -> np.ndarray:
+    """Where each symbol stands among ``ordered``; -1 where it does not."""
+    place_of = {symbol: place for place, symbol in enumerate(ordered)}
+    encoded = symbols.combine_chunks().dictionary_encode()
+    places = np.array([place_of.get(symbol, -1) for symbol in encoded.dictionary.to_pylist()], dtype=np.int64)
+    return places[encoded.indices.to_numpy()]
+
+
+def _keys(places: np.ndarray, dates: np.ndarray) -> np.ndarray:
+    """One number for a symbol's place and a date, rising with the place and then with the date."""
+    return (places << 32) + dates.astype("datetime64[D]").astype(np.int64)
+
+
+def _same(ours: pa.Table, theirs: pa.Table) -> np.ndarray:
+    """Whether the values of two bars are equal, row by row; what is missing in both is."""
+    same = np.ones(ours.num_rows, dtype=bool)
+    for column in _VALUES:
+        left, right = (table[column.name].to_numpy(zero_copy_only=False) for table in (ours, theirs))
+        same &= (left == right) | ((left != left) & (right != right))
+    return same
+
+
 def _refuse_disorder(table: pa.Table) -> np.ndarray:
     """Where each symbol's bars begin, when they are in the order a frame is rebuilt in."""
-    symbols = table["symbol"].to_numpy(zero_copy_only=False)
-    dates = table["date"].to_numpy()
+    encoded = table["symbol"].combine_chunks().dictionary_encode()
+    symbols, dates = encoded.indices.to_numpy(), table["date"].to_numpy()
     same = symbols[1:] == symbols[:-1]
     starts = np.flatnonzero(np.concatenate(([True], ~same))) if len(symbols) else np.array([], dtype=int)
-    if len(starts) != len(set(symbols[starts])) or bool((dates[1:][same] <= dates[:-1][same]).any()):
+    if len(starts) != len(encoded.dictionary) or bool((dates[1:][same] <= dates[:-1][same]).any()):
         raise HistoryError(
             "The bars of a frame must be grouped by symbol, oldest first; sort them before storing them."
         )
@@ -197,17 +317,26 @@ def _spans(table: pa.Table, starts: np.ndarray, live_from: dt.date) -> pa.Table:
 
 def _settled_hashes(table: pa.Table, starts: np.ndarray, ends: np.ndarray, live_from: dt.date) -> list[str]:
     """A hash of each symbol's bars before ``live_from``, and of that date itself."""
-    dates = table["date"].to_numpy()
-    numbers = [table[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
-    bars = np.column_stack([dates.astype(np.int64), *numbers])
-    settled = dates < np.datetime64(live_from)
-    begun = live_from.isoformat().encode()
-    hashes = []
-    for start, end in zip(starts, ends, strict=True):
-        digest = hashlib.sha256(begun)
-        digest.update(bars[start : start + int(settled[start:end].sum())].tobytes())
-        hashes.append(digest.hexdigest()[:HASH_DIGITS])
-    return hashes
+    bars = _numbers(table)
+    settled = bars[:, 0] < _day(live_from)
+    counts = [int(settled[start:end].sum()) for start, end in zip(starts, ends, strict=True)]
+    return [_settled_hash(bars[start : start + count], live_from) for start, count in zip(starts, counts, strict=True)]
+
+
+def _settled_hash(bars: np.ndarray, live_from: dt.date) -> str:
+    digest = hashlib.sha256(live_from.isoformat().encode())
+    digest.update(bars.tobytes())
+    return digest.hexdigest()[:HASH_DIGITS]
+
+
+def _numbers(table: pa.Table) -> np.ndarray:
+    """A row a bar: the days from 1970 to its date, its prices and its volume."""
+    days = table["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    return np.column_stack([days, *(table[name].to_numpy() for name in _NUMBERS)])
+
+
+def _day(date: dt.date) -> int:
+    return (date - dt.date(1970, 1, 1)).days
 
 
 def _first_partial(table: pa.Table) -> dt.date:

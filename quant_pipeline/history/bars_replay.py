@@ -98,6 +98,13 @@ class BarsReplay:
                 yield name, f"{name} of a symbol in bars_frames is not that of its bars"
                 return
 
+    def changed_symbols(self, materialization_id: int) -> list[str]:
+        """Symbols of a frame whose settled bars do not have the hash that was kept of them."""
+        extent, expected = self.extent(materialization_id), spans(self.frame(materialization_id))
+        hashes = dict(zip(expected["symbol"].to_pylist(), expected["settled_hash"].to_pylist(), strict=True))
+        kept = zip(extent["symbol"].to_pylist(), extent["settled_hash"].to_pylist(), strict=True)
+        return [symbol for symbol, settled in kept if settled is not None and hashes.get(symbol) != settled]
+
     def _newest(self, materialization_id: int) -> np.ndarray:
         """Where the newest row of every stock and date stands that was known to a materialization."""
         if not len(self._ids):

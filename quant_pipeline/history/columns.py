@@ -194,6 +194,7 @@ def _bytes(column: Column, values: pa.Array) -> tuple[bytes, bytes]:
 def _json_of_words(values: pa.Array) -> str:
     """A JSON list; each word is written once, for the bars of a slot say a hundred symbols 25 000 times."""
     encoded = values.dictionary_encode()
-    words = [*map(json.dumps, encoded.dictionary.to_pylist()), "null"]
-    places = encoded.indices.fill_null(len(words) - 1).to_pylist()
-    return f"[{','.join([words[place] for place in places])}]"
+    words = pa.array([*map(json.dumps, encoded.dictionary.to_pylist()), "null"], pa.string())
+    listed = words.take(encoded.indices.fill_null(len(words) - 1))
+    joined = pc.call_function("binary_join", [pa.ListArray.from_arrays(pa.array([0, len(listed)]), listed), ","])
+    return f"[{joined[0].as_py()}]"

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ from quant_pipeline.errors import HistoryError
 from quant_pipeline.history.working_file import CATALOG, NEW_FILE, WorkingFile
 
 ATTEMPTS = 3
+# A year of slots takes less than a minute on a slow machine.
+COMPACT_SECONDS = 900.0
+INTERRUPT_SECONDS = 0.002
 COMPACTED = "compacted"
 CHUNK_BYTES = 16 * 1024 * 1024
 # Settled bars, which every reading goes through, beside each other and not between the partial ones of each slot.
@@ -37,18 +42,24 @@ class Compaction:
     bytes_after: int
 
 
-def compact(file: WorkingFile) -> Compaction:
+def compact(file: WorkingFile, *, seconds: float = COMPACT_SECONDS) -> Compaction:
     """Write the working file anew and put the result in its place.
 
-    Raises ``HistoryError`` when the disk has no room for it or something is recorded every time; nothing was changed
-    then.
+    Raises ``HistoryError`` when the disk has no room for it, it takes longer than ``seconds`` or something is recorded
+    every time; nothing was changed then.
     """
+    deadline = time.monotonic() + seconds
     with file.checkpoints():
         for _ in range(ATTEMPTS):
             with _scratch(file) as (copy, compacted):
                 before = _copy_of(file, copy)
                 try:
-                    _write_anew(copy, compacted)
+                    _write_anew(copy, compacted, deadline)
+                except duckdb.InterruptException as error:
+                    raise HistoryError(
+                        f"The history {file.path} could not be compacted within {seconds:g} s; nothing was changed, "
+                        "run quant-pipeline compact when the machine has less to do."
+                    ) from error
                 except (OSError, duckdb.Error) as error:
                     raise HistoryError(
                         f"The history {file.path} could not be compacted ({str(error).strip().splitlines()[0]}); "
@@ -101,10 +112,10 @@ def _copy_of(file: WorkingFile, copy: Path) -> int:
         file.release(descriptor)
 
 
-def _write_anew(copy: Path, compacted: Path) -> None:
+def _write_anew(copy: Path, compacted: Path, deadline: float) -> None:
     for left_over in (compacted, compacted.with_name(f"{compacted.name}.wal")):
         left_over.unlink(missing_ok=True)
-    with duckdb.connect(":memory:") as connection:
+    with duckdb.connect(":memory:") as connection, _until(deadline, connection):
         # One thread keeps the rows in their order and leaves the other processors to whoever trades.
         connection.execute("SET threads = 1")
         connection.execute("SET checkpoint_threshold = '64MB'")
@@ -118,6 +129,25 @@ def _write_anew(copy: Path, compacted: Path) -> None:
         connection.execute(f"DETACH {COMPACTED}")
     with compacted.open("rb") as written:
         os.fsync(written.fileno())
+
+
+@contextmanager
+def _until(deadline: float, connection: DuckDBPyConnection) -> Iterator[None]:
+    """Interrupt what the connection does once the deadline, of the monotonic clock, has passed."""
+    done = threading.Event()
+
+    def watch() -> None:
+        done.wait(max(deadline - time.monotonic(), 0.0))
+        while not done.wait(INTERRUPT_SECONDS):  # between two statements an interrupt is lost
+            connection.interrupt()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _tables(connection: DuckDBPyConnection) -> list[tuple[str, str]]:

@@ -17,6 +17,9 @@ from quant_pipeline.history.journal_tables import JOURNAL_TABLES, SCHEMA_VERSION
 
 Row = dict[str, Any]
 
+JOURNAL = "orders.sqlite"
+"""Its place below the home."""
+
 
 class JournalReader:
     """Rows of the journal as mappings; a journal that never was has none."""
@@ -36,6 +39,35 @@ class JournalReader:
         cursor = self._connection.execute(f"SELECT {', '.join(names)} FROM {table} {which}", parameters)
         return [dict(zip(JOURNAL_TABLES[table], row, strict=True)) for row in cursor]
 
+    def last_event_id(self) -> int:
+        """The number of the last event of the log; 0 when there is none."""
+        if self._connection is None:
+            return 0
+        return self._connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """First and last of the numbers that the log of events, which counts from 1, leaves out."""
+        if self._connection is None:
+            return []
+        return self._connection.execute(
+            "SELECT previous + 1, id - 1 FROM (SELECT id, lag(id, 1, 0) OVER (ORDER BY id) AS previous FROM events) "
+            "WHERE id > previous + 1 ORDER BY id"
+        ).fetchall()
+
+
+def refuse_lost_journal(home: Path) -> None:
+    """Raise ``HistoryError`` when there was a journal below a home once and now there is none."""
+    refuse_lost(home / JOURNAL)
+
+
+def lost_journal(home: Path) -> str | None:
+    """The same for those who go on without it: the sentence to say, or None."""
+    try:
+        refuse_lost_journal(home)
+    except HistoryError as error:
+        return str(error)
+    return None
+
 
 @contextmanager
 def reading(home: Path) -> Iterator[JournalReader]:
@@ -43,7 +75,7 @@ def reading(home: Path) -> Iterator[JournalReader]:
 
     Raises ``HistoryError`` when the journal is gone although there was one, is damaged or of a newer version.
     """
-    path = home / "orders.sqlite"
+    path = home / JOURNAL
     refuse_lost(path)
     if not path.exists():
         yield JournalReader(None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import duckdb
@@ -19,10 +19,21 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from quant_pipeline.errors import HistoryError
+from quant_pipeline.history.schema_version import tables_of
 from quant_pipeline.history.working_file import WorkingFile
 
 SCHEMA = "metrics"
+MADE_FROM = "lineage.metrics"
 CHUNK_BYTES = 1024 * 1024
+_NOTE_COMMENTS = {
+    f"TABLE {MADE_FROM}": "What metrics.* were made from, in one row; not there when they were made in parts",
+    f"COLUMN {MADE_FROM}.made_at": "When they were taken over into the history",
+    f"COLUMN {MADE_FROM}.last_materialization_id": "The last version of a frame there was",
+    f"COLUMN {MADE_FROM}.last_event_id": "The last event of the order journal there was",
+    f"COLUMN {MADE_FROM}.pruned": "How many versions had been given up",
+    f"COLUMN {MADE_FROM}.definitions": "Hash of the dbt project and its version",
+    f"COLUMN {MADE_FROM}.variables": "The settings they depend on, as JSON",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,25 @@ class BuiltRelation:
     def row_count(self) -> int | None:
         """Rows of a table; None for a view."""
         return None if self.rows is None else self.rows.num_rows
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """What metrics were made from: the same record, definitions and variables (JSON) make the same metrics again.
+
+    The record by its last materialization, the last event of the order journal and how many versions it has given up.
+    """
+
+    last_materialization_id: int
+    last_event_id: int
+    pruned: int
+    definitions: str
+    variables: str
+
+    @property
+    def record(self) -> tuple[int, int, int]:
+        """The state of the record."""
+        return self.last_materialization_id, self.last_event_id, self.pruned
 
 
 def copy_to(file: WorkingFile, target: Path) -> None:
@@ -60,20 +90,49 @@ def copy_to(file: WorkingFile, target: Path) -> None:
 def read_built(copy: Path, names: Sequence[str]) -> list[BuiltRelation]:
     """What dbt built in a copy, of the relations ``names``: tables first, views in the order they were made in."""
     with duckdb.connect(copy, read_only=True) as connection:
-        return [
-            BuiltRelation(
-                name,
-                statement,
-                _comments(connection, kind, name, comment),
-                connection.table(f'{SCHEMA}."{name}"').to_arrow_table() if kind == "TABLE" else None,
-            )
-            for kind, name, statement, comment in _relations(connection)
-            if name in set(names)
-        ]
+        return [relation for relation in read_metrics(connection) if relation.name in set(names)]
 
 
-def take_over(connection: DuckDBPyConnection, built: Sequence[BuiltRelation]) -> None:
-    """Replace the metrics of the open history by what was built; relations that are not among it are dropped."""
+def read_metrics(connection: DuckDBPyConnection) -> list[BuiltRelation]:
+    """The metrics of the open file: tables first, views in the order they were made in."""
+    return [
+        BuiltRelation(
+            name,
+            statement,
+            _comments(connection, kind, name, comment),
+            connection.table(f'{SCHEMA}."{name}"').to_arrow_table() if kind == "TABLE" else None,
+        )
+        for kind, name, statement, comment in _relations(connection)
+    ]
+
+
+def record_of(connection: DuckDBPyConnection) -> tuple[int, int, int]:
+    """The state of the record in the open file, as ``MadeFrom`` has it."""
+    row = connection.execute(
+        "SELECT (SELECT coalesce(max(id), 0) FROM lineage.materializations), "
+        "(SELECT coalesce(max(id), 0) FROM journal.events), (SELECT count(*) FROM lineage.pruned)"
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1], row[2]
+
+
+def made_from(connection: DuckDBPyConnection) -> MadeFrom | None:
+    """What the metrics of the open history were made from; None when it was not noted."""
+    schema, _, table = MADE_FROM.partition(".")
+    if (schema, table) not in tables_of(connection):
+        return None
+    row = connection.execute(
+        f"SELECT {', '.join(field.name for field in fields(MadeFrom))} FROM {MADE_FROM}"
+    ).fetchone()
+    return MadeFrom(*row) if row is not None else None
+
+
+def take_over(connection: DuckDBPyConnection, built: Sequence[BuiltRelation], source: MadeFrom | None = None) -> None:
+    """Replace the metrics of the open history by what was built; relations that are not among it are dropped.
+
+    ``source`` is noted beside them; None when they were not all made from the same record.
+    """
+    _note(connection, source)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     for kind, name, _, _ in _relations(connection):
         connection.execute(f'DROP {kind} {SCHEMA}."{name}"')
@@ -87,6 +146,19 @@ def take_over(connection: DuckDBPyConnection, built: Sequence[BuiltRelation]) ->
                 connection.unregister("built")
         for comment in relation.comments:
             connection.execute(comment)
+
+
+def _note(connection: DuckDBPyConnection, source: MadeFrom | None) -> None:
+    connection.execute(f"DROP TABLE IF EXISTS {MADE_FROM}")
+    if source is None:
+        return
+    connection.execute(
+        f"CREATE TABLE {MADE_FROM} (made_at TIMESTAMP WITH TIME ZONE, last_materialization_id BIGINT, "
+        "last_event_id BIGINT, pruned BIGINT, definitions VARCHAR, variables VARCHAR)"
+    )
+    connection.execute(f"INSERT INTO {MADE_FROM} VALUES (now(), ?, ?, ?, ?, ?)", list(astuple(source)))
+    for target, comment in _NOTE_COMMENTS.items():
+        connection.execute(f"COMMENT ON {target} IS '{comment}'")
 
 
 def _relations(connection: DuckDBPyConnection) -> list[tuple[str, str, str, str | None]]:

@@ -22,6 +22,7 @@ from duckdb import DuckDBPyConnection
 
 from quant_pipeline.errors import UsageError
 from quant_pipeline.history import journal_reading
+from quant_pipeline.history.decided_again import Decision, other_outcome
 from quant_pipeline.history.journal_reading import JournalReader
 from quant_pipeline.history.rows import Row, instant, mappings, one, select, text_of
 from quant_pipeline.history.schema_version import tables_of
@@ -30,8 +31,10 @@ from quant_pipeline.history.working_file import WorkingFile
 LEGS = ("entry", "stop", "target", "exit")
 # The further down a stage, the more of the chain its newest version leads to; a slot may have ended before the last.
 STAGES = ("sized_orders", "scores", "indicators", "quality_filter", "bars", "quotes", "universe")
-_REFERENCE = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d\d:\d\d):(.+?)(?::({'|'.join(LEGS)}))?")
+_REFERENCE = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d\d:\d\d):([^:]+)(?::({'|'.join(LEGS)}))?")
 _SLOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+_NO_SYMBOL = re.compile(r"|.*:.*|\d{4}-\d\d-\d\d.*")
+"""What cannot be a stock's symbol: nothing, a part of a reference, a day."""
 
 _LED_TO = """
     WITH RECURSIVE led(id) AS (
@@ -62,7 +65,13 @@ _BARS = """
         max(date) FILTER (NOT bar.partial)::VARCHAR AS last_complete, max_by(bar, date) AS last_bar
     FROM newest WHERE NOT bar.gone"""
 
-_ORDER = ("direction", "quantity", "entry_price", "stop_price", "target_price", "approved", "reason")
+# The quotes of a slot are read after its positions.
+_LAST_PRICE = """
+    SELECT price, slot FROM (
+        SELECT last AS price, slot, materialization_id FROM quotes WHERE symbol = {symbol}
+        UNION ALL
+        SELECT market_price, slot, materialization_id FROM portfolio WHERE symbol = {symbol})
+    WHERE price IS NOT NULL ORDER BY slot DESC, materialization_id DESC LIMIT 1"""
 
 
 class Asked(NamedTuple):
@@ -93,7 +102,8 @@ class OrderChain:
     """Everything recorded about one symbol in one slot; what was not recorded, or does not apply, is None or empty.
 
     ``decided`` is the version of the decision that is explained and ``sent`` says whether orders were journaled for
-    it. ``legs`` are the journal's intents, each with its ``events``; ``notes`` are sentences a reader must know.
+    it. ``legs`` are the journal's intents, each with its ``events``; ``last_price`` is the newest price recorded of
+    the symbol, with its slot; ``notes`` are sentences a reader must know.
     """
 
     symbol: str
@@ -117,6 +127,7 @@ class OrderChain:
     fills: tuple[Row, ...] = ()
     trade: Row | None = None
     trades_measured: bool = False
+    last_price: Row | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -130,9 +141,10 @@ def parse_asked(text: str, slot: str | None = None) -> Asked:
         raise UsageError(f"{slot!r} is not a slot; write its start in exchange time, like 2026-11-20T10:15.")
     reference = _REFERENCE.fullmatch(text)
     if reference is None:
-        if not text or _SLOT.match(text):
+        if _NO_SYMBOL.fullmatch(text):
             raise UsageError(
-                f"{text!r} is no order reference and no symbol; write one like 2026-11-20T10:15:AAPL or AAPL."
+                f"{text!r} is no order reference and no symbol; write one like 2026-11-20T10:15:AAPL, with "
+                ":entry, :stop, :target or :exit for one leg, or AAPL."
             )
         return Asked(text.upper(), slot)
     named, symbol, leg = reference.groups()
@@ -163,7 +175,7 @@ def _chain(connection: DuckDBPyConnection, journal: JournalReader, slot: str, as
     refs = [leg["order_ref"] for leg in legs]
     marks = f"({', '.join('?' * len(refs))})"
     events = journal.rows("events", f"WHERE order_ref IN {marks} ORDER BY id", refs)
-    measured, trade = _trade(connection, f"{slot}:{symbol}:entry")
+    measured, trade = _trade(connection, slot, symbol, legs)
 
     def row(asset: str) -> Row | None:
         return one(_rows_of(connection, asset, of.get(asset), symbol))
@@ -190,6 +202,7 @@ def _chain(connection: DuckDBPyConnection, journal: JournalReader, slot: str, as
         fills=tuple(journal.rows("fills", f"WHERE order_ref IN {marks} ORDER BY filled_at, exec_id", refs)),
         trade=trade,
         trades_measured=measured,
+        last_price=one(mappings(connection, _LAST_PRICE.format(symbol=text_of(symbol)))),
         notes=tuple(_notes(connection, journal, slot, symbol, decided, legs)),
     )
 
@@ -272,11 +285,9 @@ def _notes(
         notes.append("The decision its orders were sent for is not in the history; shown is the newest of the slot.")
     if decided.pruned:
         notes.append("The rows of this decision were given up to save space; its lineage and its orders are kept.")
-    later = _materializations(
-        connection,
-        f"WHERE slot = {text_of(slot)} AND asset = '{decided.asset}' AND id > {decided.materialization_id} ORDER BY id",
-    )
-    notes += [_decided_again(connection, decided, version, symbol) for version in later]
+    again = _decided_again(connection, decided, slot, symbol)
+    if again:
+        notes.append(again)
     if not legs:
         last = journal.rows("intents", "WHERE symbol = ? AND leg = 'entry' ORDER BY slot DESC LIMIT 1", (symbol,))
         if last and last[0]["slot"] != slot:
@@ -284,33 +295,30 @@ def _notes(
     return notes
 
 
-def _decided_again(connection: DuckDBPyConnection, first: Version, later: Version, symbol: str) -> str:
-    other = [
-        f"other {what} ({getattr(later, name)})"
-        for name, what in (("settings_hash", "settings"), ("code_version", "code"))
-        if getattr(later, name) != getattr(first, name)
-    ]
-    when = f"Decided again on {later.finished_at:%Y-%m-%d at %H:%M UTC} (materialization {later.materialization_id})"
-    how = f" with {' and '.join(other)}" if other else ""
-    return f"{when}{how}: {_outcome_of_again(connection, first, later, symbol)}."
-
-
-def _outcome_of_again(connection: DuckDBPyConnection, first: Version, later: Version, symbol: str) -> str:
-    if later.data_hash == first.data_hash:
-        return "the same"
-    was, now = (
-        one(_rows_of(connection, version.asset, version.materialization_id, symbol)) for version in (first, later)
+def _decided_again(connection: DuckDBPyConnection, first: Version, slot: str, symbol: str) -> str | None:
+    """What the newest decision of the slot would have meant for the symbol, where that is another order."""
+    if first.asset != "sized_orders" or first.pruned:
+        return None
+    found = _materializations(
+        connection,
+        f"WHERE slot = {text_of(slot)} AND asset = '{first.asset}' AND id > {first.materialization_id} "
+        "ORDER BY id DESC LIMIT 1",
     )
-    if first.asset != "sized_orders" or was == now:
-        return f"the same for {symbol}, not for others" if was == now else "something else"
-    if now is None:
-        return f"{symbol} was not offered to the risk manager then"
-    if not now["approved"]:
-        return f"{symbol} was refused then ({now['reason']})"
-    if was is None or not was["approved"]:
-        return f"{symbol} was approved then, {now['direction']} {now['quantity']} shares at {now['entry_price']:g}"
-    changes = [f"{name} {was[name]} became {now[name]}" for name in _ORDER if was[name] != now[name]]
-    return ", ".join(changes) or f"the same order for {symbol}"
+    if not found or found[0].pruned or found[0].data_hash == first.data_hash:
+        return None
+    [later] = found
+    outcome = other_outcome(symbol, *(_decision(connection, version, symbol) for version in (first, later)))
+    when = f"{later.finished_at:%Y-%m-%d at %H:%M UTC}"
+    return outcome and f"Decided again on {when} ({later.asset} {later.materialization_id}): {outcome}"
+
+
+def _decision(connection: DuckDBPyConnection, version: Version, symbol: str) -> Decision:
+    return Decision(
+        order=one(_rows_of(connection, version.asset, version.materialization_id, symbol)),
+        settings_hash=version.settings_hash,
+        settings=_settings(connection, version.settings_hash),
+        code_version=version.code_version,
+    )
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
@@ -333,11 +341,15 @@ def _bars(connection: DuckDBPyConnection, materialization_id: int | None, symbol
     return one(mappings(connection, _BARS.format(**wanted, **{**extent, "source": text_of(extent["source"])})))
 
 
-def _trade(connection: DuckDBPyConnection, entry_ref: str) -> tuple[bool, Row | None]:
-    """Whether trades were ever measured, and the trade an entry opened."""
+def _trade(connection: DuckDBPyConnection, slot: str, symbol: str, legs: Sequence[Row]) -> tuple[bool, Row | None]:
+    """Whether trades were ever measured, and the trade the orders opened; that of an exit was opened before."""
     if ("metrics", "trades") not in tables_of(connection):
         return False, None
-    return True, one(select(connection, "metrics.trades", f"WHERE entry_order_ref = {text_of(entry_ref)}"))
+    which = f"entry_order_ref = {text_of(f'{slot}:{symbol}:entry')}"
+    if [leg["leg"] for leg in legs] == ["exit"]:
+        account = text_of(legs[0]["account"])
+        which = f"symbol = {text_of(symbol)} AND account = {account} AND entry_order_ref < {text_of(slot)}"
+    return True, one(select(connection, "metrics.trades", f"WHERE {which} ORDER BY entry_order_ref DESC LIMIT 1"))
 
 
 def _rows_of(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from quant_pipeline.errors import HistoryError
+from quant_pipeline.errors import HistoryError, UsageError
 from quant_pipeline.history import archive, journal_tables, schema_version
 from quant_pipeline.history.archive import HISTORY, JOURNAL, Archive, Manifest
 from quant_pipeline.history.order_journal import OrderJournal
@@ -25,8 +25,8 @@ _RECORDS = (f"{WORKING}/{HISTORY}", f"{WORKING}/{HISTORY}.wal", HISTORY, JOURNAL
 def restore(path: Path, home: Path) -> Manifest:
     """Put the backup at ``path`` into a home and return what is in it.
 
-    Raises ``HistoryError`` when the home holds a history, a journal or another file of the backup, and when the backup
-    is damaged or newer than this program; the home is left as it was then.
+    Raises ``UsageError`` when the home holds a history, a journal or another file of the backup, and when the file is
+    no backup; ``HistoryError`` when the backup is damaged or newer than this program. The home stays as it was then.
     """
     _refuse_occupied(home, _RECORDS)
     with archive.reading(path) as opened, _folder_within(home) as folder:
@@ -42,7 +42,7 @@ def restore(path: Path, home: Path) -> Manifest:
 def _refuse_occupied(home: Path, names: list[str] | tuple[str, ...]) -> None:
     there = next((home / name for name in names if (home / name).exists()), None)
     if there is not None:
-        raise HistoryError(
+        raise UsageError(
             f"{there} is there already and nothing is restored over it; name a home that holds none with --home, or "
             "move it away."
         )

@@ -24,7 +24,7 @@ from quant_pipeline.frames import validate
 from quant_pipeline.history import bars, mirror
 from quant_pipeline.history.columns import columns_of, data_hash, table_hash, to_arrow, to_frame
 from quant_pipeline.history.compaction import Compaction, compact, unused_pct
-from quant_pipeline.history.metrics_tables import BuiltRelation, copy_to, take_over
+from quant_pipeline.history.metrics_tables import BuiltRelation, MadeFrom, copy_to, take_over
 from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.publish import publish
 from quant_pipeline.history.retention import Pruned, orders_decided_by, prune, refuse_pruned
@@ -222,10 +222,10 @@ class History:
         """Make ``target`` a copy of the history as it is now, for the caller alone; nobody is held up meanwhile."""
         copy_to(self._file, target)
 
-    def take_over_metrics(self, built: Sequence[BuiltRelation]) -> None:
-        """Replace the tables and views ``metrics.*`` by what dbt built, all of them or none."""
+    def take_over_metrics(self, built: Sequence[BuiltRelation], source: MadeFrom | None = None) -> None:
+        """Replace the tables and views ``metrics.*`` by what dbt built, all of them or none; note what from."""
         with self._file.transaction() as connection:
-            take_over(connection, built)
+            take_over(connection, built, source)
 
     def prune(self, keep_sessions: int, journal: OrderJournal) -> Pruned:
         """Give up the large frames of all but the last sessions; see ``retention``. Orders' chains always stay."""
@@ -309,14 +309,13 @@ def _insert_lineage(connection: DuckDBPyConnection, made: Materialization, input
 def _refuse_unknown(connection: DuckDBPyConnection, inputs: Sequence[int]) -> None:
     if not inputs:
         return
-    # The least of them given as a value lets DuckDB leave nearly the whole table unread.
-    row = connection.execute(
-        "SELECT list(id) FROM unnest($asked::BIGINT[]) AS asked(id) "
-        "ANTI JOIN (SELECT id FROM lineage.materializations WHERE id >= $least) AS recorded USING (id)",
-        {"asked": list(inputs), "least": min(inputs)},
-    ).fetchone()
-    if row and row[0]:
-        raise HistoryError(f"The inputs {row[0]} are not in the history; record them before what is made from them.")
+    # Values that stand in the query let DuckDB leave nearly the whole table unread.
+    listed = ", ".join(str(int(identity)) for identity in inputs)
+    rows = connection.execute(f"SELECT id FROM lineage.materializations WHERE id IN ({listed})").fetchall()
+    recorded = {identity for (identity,) in rows}
+    unknown = [identity for identity in inputs if identity not in recorded]
+    if unknown:
+        raise HistoryError(f"The inputs {unknown} are not in the history; record them before what is made from them.")
 
 
 def _latest(connection: DuckDBPyConnection, asset: str, slot: str, run_id: str | None) -> Materialization | None:

@@ -4,7 +4,8 @@ dbt holds its file for seconds and writes to it before its tests have run. So it
 copy, and only when every model was built and every test passed are the metrics of the working file replaced, in one
 transaction, and the history published. Whatever goes wrong before that leaves the metrics of before as they were.
 ``quant-pipeline report`` calls ``build_metrics``; the Dagster asset runs dbt by itself between ``prepare`` and
-``PreparedBuild.finish``. Only one build goes on in a home at a time.
+``PreparedBuild.finish``; ``quant-pipeline verify`` only looks at what would be taken over (``rebuild_metrics``). Only
+one build goes on in a home at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import duckdb
 
 from quant_pipeline.errors import MetricsError
 from quant_pipeline.history.file_lock import locked
-from quant_pipeline.history.metrics_tables import read_built
+from quant_pipeline.history.metrics_tables import BuiltRelation, MadeFrom, read_built, record_of
 from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.store import History
 from quant_pipeline.history.working_file import WorkingFile
@@ -31,8 +32,10 @@ from quant_pipeline.metrics.project import (
     build_arguments,
     dbt_environment,
     dbt_program,
+    definitions_stamp,
     first_error,
     process_environment,
+    variables,
 )
 from quant_pipeline.settings import Settings
 
@@ -65,6 +68,7 @@ class PreparedBuild:
     copy: Path
     target: Path
     arguments: tuple[str, ...]
+    variables: str
     _seconds: dict[str, float] = field(default_factory=dict)
     _ready: float = field(default_factory=time.monotonic)
 
@@ -79,17 +83,8 @@ class PreparedBuild:
         Raises ``MetricsError`` that names the first model or test that failed; nothing is changed then.
         """
         ran = time.monotonic()
-        results = _results(self.target)
-        if exit_status != 0 or results is None:
-            raise MetricsError(_what_failed(results, self.target))
-        names = _relations_of(json.loads((self.target / MANIFEST).read_text(encoding="utf-8")))
-        try:
-            built = read_built(self.copy, names)
-        except duckdb.Error as error:
-            raise MetricsError(
-                f"What dbt built cannot be read ({str(error).splitlines()[0]}); {_UNCHANGED}, build them again."
-            ) from error
-        self.history.take_over_metrics(built)
+        built, results = self.built(exit_status)
+        self.history.take_over_metrics(built, self._source(results))
         taken = time.monotonic()
         published = self.history.publish()
         seconds = {
@@ -105,6 +100,38 @@ class PreparedBuild:
             seconds={step: round(value, 3) for step, value in seconds.items()},
         )
 
+    def built(self, exit_status: int) -> tuple[list[BuiltRelation], list[dict[str, Any]]]:
+        """What dbt built in the copy, if it says that all went well, and what it says of each node.
+
+        Raises ``MetricsError`` as ``finish`` does.
+        """
+        results = _results(self.target)
+        if exit_status != 0 or results is None:
+            raise MetricsError(_what_failed(results, self.target))
+        try:
+            return read_built(self.copy, [str(node["alias"]) for node in self._relations()]), results
+        except duckdb.Error as error:
+            raise MetricsError(
+                f"What dbt built cannot be read ({str(error).splitlines()[0]}); {_UNCHANGED}, build them again."
+            ) from error
+
+    def _source(self, results: list[dict[str, Any]]) -> MadeFrom | None:
+        """What all relations were made from; None when some were left as an earlier build made them."""
+        made = {result["unique_id"] for result in results}
+        if not made >= {node["unique_id"] for node in self._relations()}:
+            return None
+        with duckdb.connect(self.copy, read_only=True) as connection:
+            return MadeFrom(*record_of(connection), definitions_stamp(), self.variables)
+
+    def _relations(self) -> list[Mapping[str, Any]]:
+        """The tables and views the project has; those of a model that is gone are not among them."""
+        manifest = json.loads((self.target / MANIFEST).read_text(encoding="utf-8"))
+        return [
+            node
+            for node in manifest["nodes"].values()
+            if node["resource_type"] in {"model", "seed", "snapshot"} and node["config"]["materialized"] != "ephemeral"
+        ]
+
 
 def build_metrics(settings: Settings) -> MetricsBuild:
     """Build the metrics of everything that is recorded, take them over and publish the history.
@@ -113,24 +140,38 @@ def build_metrics(settings: Settings) -> MetricsBuild:
     is recorded, the history cannot be had or another build goes on for long; nothing is changed then.
     """
     with prepare(settings) as build:
-        try:
-            finished = subprocess.run(
-                [dbt_program(), *build.arguments],
-                env=process_environment(build.copy, build.target),
-                cwd=build.target,
-                capture_output=True,
-                timeout=BUILD_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise MetricsError(
-                f"dbt did not build the metrics within {BUILD_SECONDS:g} s; {_UNCHANGED}, see {build.target / LOG}."
-            ) from error
-        return build.finish(finished.returncode)
+        return build.finish(_run(build))
+
+
+def rebuild_metrics(settings: Settings) -> list[BuiltRelation]:
+    """What ``build_metrics`` would take over, for those who compare: the record and its metrics stay as they are.
+
+    Raises the same errors.
+    """
+    with prepare(settings, follow_journal=False) as build:
+        return build.built(_run(build))[0]
+
+
+def _run(build: PreparedBuild) -> int:
+    """Run dbt and return its exit status."""
+    try:
+        finished = subprocess.run(
+            [dbt_program(), *build.arguments],
+            env=process_environment(build.copy, build.target),
+            cwd=build.target,
+            capture_output=True,
+            timeout=BUILD_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MetricsError(
+            f"dbt did not build the metrics within {BUILD_SECONDS:g} s; {_UNCHANGED}, see {build.target / LOG}."
+        ) from error
+    return finished.returncode
 
 
 @contextmanager
-def prepare(settings: Settings) -> Iterator[PreparedBuild]:
+def prepare(settings: Settings, *, follow_journal: bool = True) -> Iterator[PreparedBuild]:
     """A copy of the history, order journal included, for one build; it is gone when the block ends.
 
     Builds of a home take turns. What dbt compiled and logged stays below ``working/metrics`` until the next one: it
@@ -147,12 +188,12 @@ def prepare(settings: Settings) -> Iterator[PreparedBuild]:
         for leftover in (target / RESULTS, target / LOG):
             leftover.unlink(missing_ok=True)
         history = History(settings.home)
-        _mirror(history, settings)
+        if follow_journal:
+            _mirror(history, settings)
         try:
             history.copy_to(copy)
-            yield PreparedBuild(
-                history, copy, target, build_arguments(settings), _seconds={"copy": time.monotonic() - started}
-            )
+            arguments, told = build_arguments(settings), variables(settings)
+            yield PreparedBuild(history, copy, target, arguments, told, _seconds={"copy": time.monotonic() - started})
         finally:
             _remove(copy)
 
@@ -191,12 +232,3 @@ def _what_failed(results: list[dict[str, Any]] | None, target: Path) -> str:
 
 def _name(result: Mapping[str, Any]) -> str:
     return str(result["unique_id"]).split(".")[2]
-
-
-def _relations_of(manifest: Mapping[str, Any]) -> list[str]:
-    """Names of the tables and views the project has; those of a model that is gone are not among them."""
-    return [
-        node["alias"]
-        for node in manifest["nodes"].values()
-        if node["resource_type"] in {"model", "seed", "snapshot"} and node["config"]["materialized"] != "ephemeral"
-    ]

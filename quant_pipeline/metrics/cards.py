@@ -7,6 +7,7 @@ Which figures a card shows, in which words, and when there are too few of them b
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,13 +16,13 @@ from markupsafe import Markup
 
 from quant_pipeline.metrics import charts, figures, tables
 from quant_pipeline.metrics.readings import NEWEST_TRADES, Readings, Row
-from quant_pipeline.metrics.tables import FEW_TRADES, Table, table
+from quant_pipeline.metrics.tables import FEW_TRADES, Table, are_few, table
 
 TRADES_SHOWN = 25
 POSITIONS_SHOWN = 20
 TRADES_IN_PAGE = 1_000
 """So many of the newest trades; a year's six thousand would be most of the page and nobody would read them there."""
-BEST_AND_WORST = 6
+BEST_AND_WORST = 5
 DAYS_SHOWN = 5
 DAYS_IN_PAGE = 60
 REASONS_SHOWN = 5
@@ -46,13 +47,6 @@ class Card:
     heat: bool = False
 
 
-def too_few(number: int, enough: int, noun: str) -> str:
-    """A warning that figures of so many mean little, or nothing when there are enough."""
-    if number >= enough:
-        return ""
-    return f"{figures.counted(number, noun)}: too few to mean much" if number else f"no {noun} yet"
-
-
 def told_once(cards: list[Card]) -> list[Card]:
     """The cards, with those that miss the same thing told together in the place of the first of them."""
     titles: dict[str, list[str]] = {}
@@ -70,11 +64,13 @@ def returns(readings: Readings, account: str | None, name: str) -> list[Card]:
     """Equity, drawdown and the returns of the months."""
     days = readings.days(account)
     months = readings.months(account)
-    absent = _absent(readings, "daily_metrics", len(days), "session", "a curve")
+    start = starting_equity(days)
+    points = len(days) + (start is not None)
+    absent = _absent(readings, "daily_metrics", points, "session", "a curve")
     if absent:
         pictures = [Card("Equity", missing=absent), Card("Drawdown", missing=absent)]
     else:
-        pictures = [_equity(days, name), _drawdown(days, name)]
+        pictures = [_equity(days, start, name), _drawdown(days, start, name)]
     missing = "" if months else absent or "No return can be told yet: it takes a second session."
     return [
         *pictures,
@@ -83,23 +79,37 @@ def returns(readings: Readings, account: str | None, name: str) -> list[Card]:
     ]  # fmt: skip
 
 
-def _equity(days: list[Row], name: str) -> Card:
-    sessions, values = [row["session"] for row in days], [row["equity"] for row in days]
+def starting_equity(days: list[Row]) -> float | None:
+    """The equity that the first session's result is measured from; None when it was not read."""
+    return days[0]["equity"] - days[0]["pnl"] if days and days[0]["pnl"] is not None else None
+
+
+def _points(days: list[Row], value: str, start: float | None) -> tuple[list[dt.date], list[float]]:
+    """The sessions and their values, after the start on the eve of the first of them when that is known."""
+    sessions, values = [row["session"] for row in days], [row[value] or 0.0 for row in days]
+    return (sessions, values) if start is None else ([sessions[0] - dt.timedelta(days=1), *sessions], [start, *values])
+
+
+def _equity(days: list[Row], start: float | None, name: str) -> Card:
+    sessions, values = _points(days, "equity", start)
+    begins = "before the first session" if start is not None else f"on {figures.day(sessions[0])}"
     says = (
-        f"Equity at the end of each session, from {figures.dollars(values[0])} on {figures.day(sessions[0])} "
+        f"Equity at the end of each session, from {figures.dollars(values[0])} {begins} "
         f"to {figures.dollars(values[-1])} on {figures.day(sessions[-1])}"
     )
-    note = f"{figures.dollars(values[0])} → {figures.dollars(values[-1])}; dotted: the first session's end"
-    return Card("Equity", note, charts.equity(f"{name}-equity", sessions, values, says))
+    dotted = "the equity before the first session" if start is not None else "the first session's end"
+    note = f"{figures.dollars(values[0])} → {figures.dollars(values[-1])}; dotted: {dotted}"
+    picture = charts.equity(f"{name}-equity", sessions, values, says, from_start=start is not None)
+    return Card("Equity", note, picture)
 
 
-def _drawdown(days: list[Row], name: str) -> Card:
-    sessions = [row["session"] for row in days]
-    values = [row["drawdown_pct"] or 0.0 for row in days]
+def _drawdown(days: list[Row], start: float | None, name: str) -> Card:
+    sessions, values = _points(days, "drawdown_pct", None if start is None else 0.0)
     worst = min(range(len(values)), key=values.__getitem__)
     says = f"Drawdown, deepest {figures.percent(values[worst], 2)} on {figures.day(sessions[worst])}"
     note = f"Below the highest equity so far; now {figures.percent(values[-1], 2)}"
-    return Card("Drawdown", note, charts.drawdown(f"{name}-drawdown", sessions, values, says))
+    picture = charts.drawdown(f"{name}-drawdown", sessions, values, says, from_start=start is not None)
+    return Card("Drawdown", note, picture)
 
 
 def exposure(readings: Readings, account: str | None, name: str) -> Card:
@@ -142,31 +152,32 @@ def trades(readings: Readings, account: str | None, name: str) -> list[Card]:
         for row in readings.summary(account)
         if row["scope"] != "all" and row["trades"]
     ]
-    few = too_few(closed, FEW_TRADES, "trade")
+    grey = f"Grey where fewer than {FEW_TRADES} trades." if any(are_few(row["trades"]) for row in groups) else ""
     return [
-        _multiples(readings, account, name, few),
-        _profit_bars(titles[1], f"{name}-exits", [(row["name"], row["net_pnl"]) for row in groups], few),
+        _multiples(readings, account, name),
+        _profit_bars(titles[1], f"{name}-exits", [(row["name"], row["net_pnl"]) for row in groups], "Closed trades."),
         _symbols(readings, account, name),
         exposure(readings, account, name),
-        Card(titles[3], few, table=table(tables.BREAKDOWN, groups), wide=True),
+        Card(titles[3], grey, table=table(tables.BREAKDOWN, groups), wide=True),
     ]
 
 
-def _multiples(readings: Readings, account: str | None, name: str, few: str) -> Card:
+def _multiples(readings: Readings, account: str | None, name: str) -> Card:
     title = "Result of a trade, in R"
     values = readings.multiples(account)
     if not values:
         return Card(title, missing="No closed trade had a stop to measure its risk by.")
     number, mean = figures.counted(len(values), "trade"), figures.multiple(readings.overall(account)["average_r"])
     says = f"{number} by their result in R: {sum(value > 0 for value in values)} above zero, on average {mean}"
-    note = few or f"{number}, average {mean}; the ends hold what lies beyond"
+    note = f"{number}, average {mean}; the ends hold what lies beyond"
     return Card(title, note, charts.multiples(f"{name}-multiples", values, says))
 
 
 def _symbols(readings: Readings, account: str | None, name: str) -> Card:
     rows = readings.symbols(account)
     shown = rows if len(rows) <= 2 * BEST_AND_WORST else [*rows[:BEST_AND_WORST], *rows[-BEST_AND_WORST:]]
-    note = f"The {BEST_AND_WORST} best and {BEST_AND_WORST} worst of {len(rows)}." if len(shown) < len(rows) else ""
+    some = f"The {BEST_AND_WORST} best and {BEST_AND_WORST} worst of {len(rows)}."
+    note = some if len(shown) < len(rows) else "Closed trades."
     card = _profit_bars("Profit by symbol", f"{name}-symbols", [(row["symbol"], row["net_pnl"]) for row in shown], note)
     return Card(
         card.title, card.note, card.picture, rest=table(tables.SYMBOLS, rows), rest_title=f"All {len(rows)} symbols"
@@ -290,7 +301,8 @@ def slots(readings: Readings, account: str | None, name: str) -> list[Card]:
     newest_first = days[::-1]
     shown, folded = newest_first[:DAYS_SHOWN], newest_first[DAYS_SHOWN:DAYS_IN_PAGE]
     by_session = Card(
-        "By session", "Averages of a slot up to approved; sums of the session from there on.",
+        "By session",
+        "Averages of a slot up to approved; from there on sums of the session, where a stock counts in every slot.",
         table=table(tables.SLOTS, shown), wide=True,
         rest=table(tables.SLOTS, folded) if folded else None,
         rest_title=f"The {figures.counted(len(folded), 'session')} before",
@@ -303,9 +315,16 @@ def _held_back(readings: Readings, account: str | None) -> Card:
     rows = readings.reasons(account, REASONS_SHOWN)
     if not rows:
         return Card(title, missing="Nothing was rejected or refused.", wide=True)
-    totals = {row["stage"]: f"{figures.count(row['held_back'])} {row['what']} by {row['stage']}" for row in rows}
-    note = f"In all {', '.join(totals.values())}; below, in how many slots a reason was the most frequent one."
+    totals = {row["stage"]: f"{row['what']} {_times(row['held_back'])}" for row in rows}
+    note = (
+        f"In all, {', '.join(totals.values())}. A stock counts in every slot. "
+        "Below, in how many slots a reason was the most frequent one."
+    )
     return Card(title, note, table=table(tables.REASONS, rows), wide=True)
+
+
+def _times(number: float) -> str:
+    return "once" if number == 1 else f"{figures.count(number)} times"
 
 
 def _funnel(days: list[Row], name: str) -> Card:

@@ -20,7 +20,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -32,6 +32,8 @@ FONT = 12
 SMALL_FONT = 10.8
 FEW_DAYS = 8
 LONGEST_LABEL = 14
+FEW_BARS = 6
+START = "start"
 BIN_R = 0.5
 LOWEST_R, HIGHEST_R = -3.0, 5.0
 
@@ -109,13 +111,16 @@ class Bin:
 
 
 class Drawing:
-    """One picture: draw on ``axes``, then take ``svg``. ``name`` is unique on the page, ``says`` its words."""
+    """One picture: draw on ``axes``, then take ``svg``. ``name`` is unique on the page, ``says`` its words.
 
-    def __init__(self, name: str, says: str, *, height: float = HEIGHT) -> None:
+    All are of one size, so that two of them fill a row of the page.
+    """
+
+    def __init__(self, name: str, says: str) -> None:
         self._name = name
         self._says = says
         with self._style():
-            self._figure = Figure(figsize=(WIDTH, height), layout="constrained")
+            self._figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
             self.axes: Axes = self._figure.subplots()
             self.axes.tick_params(length=0)
             self.axes.tick_params(axis="x", pad=6)
@@ -138,26 +143,26 @@ class Drawing:
             yield
 
 
-def equity(name: str, days: Sequence[dt.date], values: Sequence[float], says: str) -> Markup:
-    """Equity in dollars at the end of each session."""
+def equity(name: str, days: Sequence[dt.date], values: Sequence[float], says: str, *, from_start: bool) -> Markup:
+    """Equity in dollars at the end of each session; ``from_start`` when the first value is that before all of them."""
     drawing = Drawing(name, says)
     axes = drawing.axes
     axes.plot(_numbers(days), values, color=GAIN, marker=_mark(days), markersize=4)
     axes.axhline(values[0], color=MUTED, linewidth=0.9, linestyle=":")
     _dollars_on(axes.yaxis)
-    _days_on(axes, days)
+    _days_on(axes, days, from_start=from_start)
     return drawing.svg()
 
 
-def drawdown(name: str, days: Sequence[dt.date], values: Sequence[float], says: str) -> Markup:
-    """Distance from the highest equity so far, in percent, zero or below."""
+def drawdown(name: str, days: Sequence[dt.date], values: Sequence[float], says: str, *, from_start: bool) -> Markup:
+    """Distance from the highest equity so far, in percent, zero or below; ``from_start`` as for the equity."""
     drawing = Drawing(name, says)
     axes = drawing.axes
     axes.fill_between(_numbers(days), values, color=LOSS, alpha=0.3, linewidth=0)
     axes.plot(_numbers(days), values, color=LOSS, linewidth=1.2, marker=_mark(days), markersize=4)
-    axes.set_ylim(top=0)
+    axes.set_ylim(min(values) * 1.05 or -1.0, 0)
     _percent_on(axes.yaxis)
-    _days_on(axes, days)
+    _days_on(axes, days, from_start=from_start)
     return drawing.svg()
 
 
@@ -212,10 +217,11 @@ def multiples(name: str, values: Sequence[float], says: str) -> Markup:
 
 def profit_bars(name: str, labels: Sequence[str], values: Sequence[float], says: str) -> Markup:
     """Profit and loss in dollars, a bar each from the top down, losses to the left."""
-    drawing = Drawing(name, says, height=0.75 + 0.27 * len(labels))
+    drawing = Drawing(name, says)
     axes = drawing.axes
     places = range(len(labels))
-    axes.barh(places, values, height=0.7, color=[GAIN if value >= 0 else LOSS for value in values])
+    thickness = 0.7 * min(len(labels) / FEW_BARS, 1.0)
+    axes.barh(places, values, height=thickness, color=[GAIN if value >= 0 else LOSS for value in values])
     axes.axvline(0, color=MUTED, linewidth=0.9)
     for place, value in zip(places, values, strict=True):
         # On the empty side of the zero line, so that no figure is cut off and the sign shows twice.
@@ -285,11 +291,11 @@ def _numbers(days: Sequence[dt.date]) -> Any:
     return list(days)
 
 
-def _days_on(axes: Axes, days: Sequence[dt.date]) -> None:
+def _days_on(axes: Axes, days: Sequence[dt.date], *, from_start: bool = False) -> None:
     if len(days) <= FEW_DAYS:
+        names = [START if from_start and place == 0 else f"{day:%b %-d}" for place, day in enumerate(days)]
         every = 1 if len(days) <= 5 else 2
-        axes.set_xticks(_numbers(days[::every]))
-        axes.xaxis.set_major_formatter(DateFormatter("%b %-d"))
+        axes.set_xticks(_numbers(days[::every]), names[::every])
     else:
         locator = AutoDateLocator(minticks=3, maxticks=6)
         axes.xaxis.set_major_locator(locator)

@@ -62,18 +62,24 @@ _REASONS = """
     WITH slots AS (
         SELECT * FROM metrics.slot_health WHERE account IS NOT DISTINCT FROM $account OR (account IS NULL AND $alone)),
     reasons AS (
-        SELECT 1 AS place, 'quality filter' AS stage, 'stocks' AS what, rejected AS number, top_rejection AS reason
+        SELECT 1 AS place, 'quality filter' AS stage, 'the quality filter rejected a stock' AS what, rejected AS number,
+            top_rejection AS reason
         FROM slots
-        UNION ALL SELECT 2, 'risk limits', 'orders', refused, top_limit FROM slots
-        UNION ALL SELECT 3, 'sending', 'legs', legs_refused, top_refusal FROM slots)
+        UNION ALL SELECT 2, 'risk limits', 'the risk limits refused an order', refused, top_limit FROM slots
+        UNION ALL SELECT 3, 'sending', 'sending held back a leg', legs_refused, top_refusal FROM slots)
     SELECT stage, what, reason, count(*) AS slots, sum(sum(number)) OVER (PARTITION BY place) AS held_back
     FROM reasons WHERE reason IS NOT NULL AND number > 0
     GROUP BY place, stage, what, reason
     QUALIFY row_number() OVER (PARTITION BY place ORDER BY count(*) DESC, reason) <= $most
     ORDER BY place, slots DESC, reason"""
 _BEST_KNOWN = "list_position(['LONG', 'SHORT', 'target', 'stop', 'exit', 'manual'], value) NULLS LAST, value"
+_OPEN_RESULT = """
+    SELECT count(*) AS positions, sum(unrealized_pnl) AS unrealized_pnl, sum(net_pnl) AS net_pnl
+    FROM metrics.trades WHERE account IS NOT DISTINCT FROM $account AND status = 'open'"""
+# What was decided last is what a reader asks the versions of; they differ from asset to asset.
 _LATEST = """
-    SELECT code_version, settings_hash, slot, finished_at FROM lineage.materializations ORDER BY id DESC LIMIT 1"""
+    SELECT code_version, settings_hash, slot, asset, max(slot) OVER () AS newest_slot FROM lineage.materializations
+    ORDER BY asset = 'sized_orders' DESC, id DESC LIMIT 1"""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Readings:
         return [row["account"] for row in self.rows(_ACCOUNTS.format(" UNION ALL ".join(sources)))]
 
     def latest(self) -> Row:
-        """Versions and time of what was recorded last; empty when nothing was."""
+        """Versions of the newest decision, its slot and the newest slot of all; empty when nothing was recorded."""
         rows = self.rows(_LATEST)
         return rows[0] if rows else {}
 
@@ -137,6 +143,10 @@ class Readings:
     def open_trades(self, account: str | None) -> list[Row]:
         """The trades that are still open, best first."""
         return self.rows(_OPEN, account=account) if self.has("trades") else []
+
+    def open_result(self, account: str | None) -> Row:
+        """Number, unrealised and so far realised P&L of the trades that are still open; empty without metrics."""
+        return self.rows(_OPEN_RESULT, account=account)[0] if self.has("trades") else {}
 
     def multiples(self, account: str | None) -> list[float]:
         """The R-multiples of the closed trades that have one, ascending."""

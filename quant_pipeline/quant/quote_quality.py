@@ -16,6 +16,9 @@ import pandas as pd
 
 from quant_pipeline.settings import QualitySettings
 
+MOST_DECIMALS = 6
+"""A figure that equals its limit to fewer decimals than these is at the limit: beyond them is rounding."""
+
 
 @dataclass(frozen=True)
 class QuoteReading:
@@ -67,15 +70,26 @@ def quote_fault(quote: QuoteReading | None, settings: QualitySettings) -> str | 
         (math.isnan(quote.age_seconds), "the quote has no time"),
         (
             quote.age_seconds > settings.max_quote_age_seconds,
-            f"quote is {quote.age_seconds:.0f} s old, {settings.max_quote_age_seconds:g} s are allowed",
+            f"quote is {_beside(quote.age_seconds, settings.max_quote_age_seconds, 0)} s old, "
+            f"{settings.max_quote_age_seconds:g} s are allowed",
         ),
-        (quote.last <= settings.min_price, f"price {quote.last:.2f} is not above {settings.min_price:.2f}"),
+        (
+            quote.last <= settings.min_price,
+            f"price {_beside(quote.last, settings.min_price, 2)} is not above {settings.min_price:.2f}",
+        ),
         (
             quote.spread_pct >= settings.max_spread_pct,
-            f"spread {quote.spread_pct:.2f} % is not below {settings.max_spread_pct:g} %",
+            f"spread {_beside(quote.spread_pct, settings.max_spread_pct, 2)} % is not below "
+            f"{settings.max_spread_pct:g} %",
         ),
     )
     return next((reason for wrong, reason in faults if wrong), None)
+
+
+def _beside(figure: float, limit: float, decimals: int) -> str:
+    """The figure with so many decimals, or as many more as tell it from the limit; where none do, they are equal."""
+    enough = (places for places in range(decimals, MOST_DECIMALS) if float(f"{figure:.{places}f}") != limit)
+    return f"{figure:.{next(enough, decimals)}f}"
 
 
 def _said(price: float) -> str:

@@ -100,7 +100,7 @@ class DecisionMaker:
 def missing_inputs(recording: Recording, recordings: Recordings) -> str | None:
     """Why a version cannot be decided again, in a sentence, or None when its inputs are all recorded."""
     found = [recordings.by_id.get(one) for one in recording.inputs]
-    if None in found:
+    if any(one is None or one.slot != recording.slot for one in found):
         return "lineage names an input that is not of its slot"
     assets = sorted(one.asset for one in found if one is not None)
     if assets != sorted(INPUTS[recording.asset]):

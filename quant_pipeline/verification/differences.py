@@ -1,10 +1,11 @@
 """What verification can find: a difference between what is recorded and what ought to be, and the verdict of a slot.
 
-Plain frozen data; ``recordings``, ``decisions`` and ``orders`` make differences, ``slots`` collects them.
+Plain frozen data; ``recordings``, ``decisions``, ``orders`` and ``measured`` make differences, ``slots`` collects them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -23,8 +24,21 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What is wrong with a row of the journal; ``column`` is None when the row is not there or should not be."""
+
+    table: str
+    key: Hashable
+    column: str | None
+    text: str
+
+
+@dataclass(frozen=True)
 class Difference:
-    """One thing that differs: where, and in a sentence what. ``column`` is None where it cannot be said."""
+    """One thing that differs: where, and in a sentence what. ``column`` is None where it cannot be said.
+
+    Differences of several slots with the same ``cause`` are one: a changed bar is seen by every slot that read it.
+    """
 
     slot: str
     kind: Kind
@@ -32,18 +46,23 @@ class Difference:
     text: str
     materialization_id: int | None = None
     column: str | None = None
+    cause: str | None = None
 
     @property
     def line(self) -> str:
         """The difference as a person reads it."""
-        version = f" {self.materialization_id}" if self.materialization_id is not None else ""
-        return f"{self.asset}{version}: {self.kind.value}; {self.text}"
+        return f"{self.place}: {self.kind.value}; {self.text}"
+
+    @property
+    def place(self) -> str:
+        """The asset or table, with the version."""
+        return self.asset if self.materialization_id is None else f"{self.asset} {self.materialization_id}"
 
     def as_json(self) -> dict[str, object]:
         """The difference as plain values."""
         return {
             "slot": self.slot, "kind": self.kind.name.lower(), "asset": self.asset, "column": self.column,
-            "materialization_id": self.materialization_id, "text": self.text,
+            "materialization_id": self.materialization_id, "text": self.text, "cause": self.cause,
         }  # fmt: skip
 
 
@@ -53,6 +72,8 @@ class SlotVerdict:
 
     ``frames`` were hashed again, ``decided`` made again with the result they had, ``orders`` compared with their
     decision; the rows of ``pruned`` versions are not kept any more. ``newer_columns`` were not recorded in their time.
+    ``settings`` has the hash of the settings of every version that was decided again, and ``blocked`` the assets that
+    were not decided again since what they were made from is damaged.
     """
 
     slot: str
@@ -62,11 +83,14 @@ class SlotVerdict:
     pruned: int
     newer_columns: tuple[str, ...]
     differences: tuple[Difference, ...]
+    settings: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The verdict as plain values."""
         return {
             "slot": self.slot, "ok": not self.differences, "frames": self.frames, "decided": self.decided,
             "orders": self.orders, "pruned": self.pruned, "newer_columns": list(self.newer_columns),
+            "not_decided_again": list(self.blocked),
             "differences": [difference.as_json() for difference in self.differences],
         }  # fmt: skip

@@ -7,6 +7,7 @@ order of rows, the marks of the bars, parameters of settings. Deciding again is 
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -25,12 +26,13 @@ from quant_pipeline.history.bars_replay import BarsReplay
 from quant_pipeline.history.columns import columns_of, table_hash, to_frame
 from quant_pipeline.history.rows import text_of
 from quant_pipeline.history.schema import BARS, ORDER_COLUMN
+from quant_pipeline.history.schema_version import tables_of
 from quant_pipeline.verification.differences import Difference, Kind
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One version of a frame as lineage has it; ``inputs`` are ids."""
+    """One version of a frame as lineage has it; ``inputs`` are ids, ``finished_at`` microseconds since 1970."""
 
     id: int
     asset: str
@@ -40,6 +42,7 @@ class Recording:
     settings_hash: str
     data_hash: str
     rows: int
+    finished_at: int
     inputs: tuple[int, ...]
     pruned: bool
 
@@ -68,12 +71,18 @@ class Recordings:
                 f"SELECT settings_hash, parameters::VARCHAR FROM lineage.settings WHERE settings_hash IN ({hashes})"
             ).fetchall()
         )
-        tables = {asset: _rows(connection, asset, ids[asset], slots) for asset in FRAMES if asset != BARS}
+        # A history that an older program wrote last has no table yet for frames that are new.
+        there = {name for schema, name in tables_of(connection) if schema == "main"} & set(FRAMES) - {BARS}
+        tables = {asset: _rows(connection, asset, ids[asset], slots) for asset in FRAMES if asset in there}
         return cls(by_id, settings, tables, BarsReplay(connection, ids[BARS]))
 
     def of(self, slot: str) -> list[Recording]:
         """The versions of a slot, oldest first."""
         return [one for one in self.by_id.values() if one.slot == slot]
+
+    def kept(self, slot: str, asset: str) -> list[Recording]:
+        """The versions of an asset in a slot whose rows are kept, oldest first."""
+        return [one for one in self.of(slot) if one.asset == asset and not one.pruned]
 
     def table(self, recording: Recording) -> pa.Table:
         """A frame as it is stored, with the columns the asset has today; one that was not recorded is all missing."""
@@ -107,6 +116,16 @@ class Recordings:
         elif not self.is_sound(recording):
             yield _damaged(recording, "its frame does not have the hash it was recorded with", None)
         yield from self._bars_damage(recording) if recording.asset == BARS else self._key_damage(recording)
+
+    def changed_symbols(self, bars: Recording) -> list[str]:
+        """Symbols whose settled bars do not have the hash that was kept of them."""
+        return self._bars.changed_symbols(bars.id)
+
+    def settled_dates(self, bars: Recording, symbol: str) -> tuple[dt.date, dt.date]:
+        """The first and the last date of a symbol's bars that are not partial."""
+        settled = self.table(bars).filter((pc.field("symbol") == symbol) & ~pc.field("partial"))
+        dates = settled["date"].to_pylist()
+        return dates[0], dates[-1]
 
     def strays(self, slot: str) -> Iterator[Difference]:
         """Rows that say they are of a slot and belong to no version of it."""
@@ -165,13 +184,17 @@ class Recordings:
 
     def _bars_damage(self, recording: Recording) -> Iterator[Difference]:
         yield from (
-            _damaged(recording, text, column) for column, text in self._bars.faults(recording.id, recording.slot)
+            _damaged(recording, text, column)
+            for column, text in self._bars.faults(recording.id, recording.slot)
+            # The hashes of its symbols follow from the bars: of a changed bar they only say whose it is.
+            if column != "settled_hash" or self.is_sound(recording)
         )
 
 
 def _lineage(connection: DuckDBPyConnection, slots: Sequence[str]) -> list[Recording]:
     rows = connection.execute(
         f"""SELECT id, asset, slot, run_id, code_version, settings_hash, data_hash, rows,
+            epoch_us(finished_at),
             coalesce(list_sort(list(input_materialization_id) FILTER (input_materialization_id IS NOT NULL)), []),
             id IN (SELECT materialization_id FROM lineage.pruned)
         FROM lineage.materializations LEFT JOIN lineage.inputs ON materialization_id = id

@@ -79,7 +79,9 @@ def test_a_slot_that_sends_nothing_still_settles_what_was_cut_short_before(
     taken, lost = (bracket.legs()[0].order_ref for bracket in brackets)
     with sqlite3.connect(settings.home / "orders.sqlite") as journal:
         journal.execute("UPDATE intents SET state = 'sending', perm_id = NULL WHERE order_ref = ?", (taken,))
-        journal.execute("UPDATE intents SET state = 'unknown', order_ref = 'elsewhere' WHERE order_ref = ?", (lost,))
+        journal.execute(
+            "UPDATE intents SET state = 'unknown', perm_id = NULL, order_ref = 'elsewhere' WHERE order_ref = ?", (lost,)
+        )
     append(settings, "sized_orders", sized_orders(brackets).assign(approved=False, quantity=0, reason="a limit"))
     assert execute(settings) == {}
     settled = journaled(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quant_pipeline.definitions import build_definitions
-from quant_pipeline.frames import FRAMES
+from quant_pipeline.frames import CLOSING_FRAMES, FRAMES
 from quant_pipeline.history.store import History
 from quant_pipeline.settings import Settings
 from quant_pipeline_tests.assets.conftest import RanSlot
@@ -11,6 +11,7 @@ from quant_pipeline_tests.assets.decided_slot import append, made, materialise
 from quant_pipeline_tests.assets.test_definitions import GROUPS_AND_UPSTREAM, specs
 from quant_pipeline_tests.broker.trading_floor import SLOT
 
+OF_A_SLOT = sorted(set(FRAMES) - set(CLOSING_FRAMES))
 OBSERVED = sorted(name for name, (group, _) in GROUPS_AND_UPSTREAM.items() if group == "observe")
 
 
@@ -19,7 +20,7 @@ def inputs_of(settings: Settings, materialization_id: int) -> dict[str, int]:
 
 
 def test_a_run_records_one_version_of_every_frame_and_exactly_what_it_was_made_of(ran_slot: RanSlot) -> None:
-    versions = {asset: made(ran_slot.settings, asset, ran_slot.result) for asset in FRAMES}
+    versions = {asset: made(ran_slot.settings, asset, ran_slot.result) for asset in OF_A_SLOT}
     for asset, version in versions.items():
         upstream = GROUPS_AND_UPSTREAM[asset][1]
         assert inputs_of(ran_slot.settings, version.id) == {name: versions[name].id for name in upstream}, asset
@@ -28,7 +29,7 @@ def test_a_run_records_one_version_of_every_frame_and_exactly_what_it_was_made_o
 
 def test_a_version_bears_the_code_and_the_settings_that_made_it(ran_slot: RanSlot) -> None:
     declared = specs(build_definitions(ran_slot.settings))
-    for asset in FRAMES:
+    for asset in OF_A_SLOT:
         version = made(ran_slot.settings, asset, ran_slot.result)
         assert version.code_version == declared[asset].code_version
         assert version.settings_hash == ran_slot.settings.decision_hash
@@ -43,7 +44,7 @@ def test_dagster_shows_rows_hashes_and_a_preview_of_every_frame(ran_slot: RanSlo
         if event.asset_key
     }
     assert set(shown) == set(GROUPS_AND_UPSTREAM)
-    for asset in FRAMES:
+    for asset in OF_A_SLOT:
         version, metadata = made(ran_slot.settings, asset, ran_slot.result), shown[asset]
         assert metadata["dagster/row_count"].value == version.rows
         assert metadata["materialization_id"].value == version.id
@@ -93,7 +94,7 @@ def test_assets_of_one_run_read_one_version_whatever_is_appended_meanwhile(ran_s
 
 def test_of_a_slot_that_is_over_the_record_is_read_back_and_decided_on_again(ran_slot: RanSlot) -> None:
     settings, history = ran_slot.settings_when_over, History(ran_slot.settings.home)
-    recorded = {asset: found.id for asset in FRAMES if (found := history.latest(asset, SLOT))}
+    recorded = {asset: found.id for asset in OF_A_SLOT if (found := history.latest(asset, SLOT))}
     result = materialise(settings, *OBSERVED, "quality_filter")
     back = {
         event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata

@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 
 from quant_pipeline.definitions import build_definitions
-from quant_pipeline.frames import FRAMES
+from quant_pipeline.frames import CLOSING_FRAMES, FRAMES, empty
+from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.store import History
 from quant_pipeline.metrics import project
 from quant_pipeline.settings import Settings, load_settings
-from quant_pipeline_tests.history.recorded_frames import MADE, SLOT
-from quant_pipeline_tests.metrics.recorded_slots import publish_four_slots
+from quant_pipeline_tests.history.recorded_frames import MADE, SLOT, indicators
+from quant_pipeline_tests.metrics.recorded_slots import publish_recorded_slots
 from quant_pipeline_tests.metrics.small_project import COUNTS, record, write_project
 
 SLOT_ASSETS = {
@@ -28,9 +29,13 @@ SLOT_ASSETS = {
 }  # fmt: skip
 UPSTREAM = {
     "trades": {
-        "account", "bars", "closing_fills", "executions", "portfolio", "portfolio_status", "quotes", "sized_orders",
+        "account", "bars", "closing_account", "closing_fills", "closing_portfolio", "executions", "portfolio",
+        "portfolio_status", "quotes", "sized_orders",
     },
-    "daily_metrics": {"account", "bars", "closing_fills", "executions", "portfolio", "portfolio_status", "trades"},
+    "daily_metrics": {
+        "account", "bars", "closing_account", "closing_fills", "closing_portfolio", "executions", "portfolio",
+        "portfolio_status", "trades",
+    },
     "performance_summary": {"trades", "daily_metrics"},
     "signal_history": {"account", "executions", "portfolio_status", "scores", "sized_orders", "trades"},
     "signal_quality": {"signal_history"},
@@ -38,8 +43,12 @@ UPSTREAM = {
         "account", "executions", "portfolio_status", "quality_filter", "scores", "sized_orders", "universe",
     },
 }  # fmt: skip
-MEASURED = [*UPSTREAM, "tear_sheet"]
+MEASURED = [*UPSTREAM, "tear_sheet", "kept_history"]
 """What a run needs no broker for."""
+
+RETENTION = {"keep_sessions": 1, "compact_above_pct": 0.0}
+DAY_BEFORE_SLOTS = "2026-11-19T10:00", "2026-11-19T10:15"
+LAST_SLOT, AFTER_THE_CLOSE = f"{SLOT[:10]}T15:45", dt.datetime(2026, 11, 20, 21, 5, tzinfo=dt.UTC)
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -77,15 +86,23 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
-    settings = load_settings(home=tmp_path_factory.mktemp("day") / "home")
-    publish_four_slots(settings.home)
+    settings = load_settings(home=tmp_path_factory.mktemp("day") / "home", retention=RETENTION)
+    publish_recorded_slots(settings.home)
     reading = {
         "account": "DU1234567", "net_liquidation": 100_000.0, "capital": 100_000.0, "deployed": 0.0,
         "available": 100_000.0, "read_at": dt.datetime(2026, 11, 20, 15, 15, tzinfo=dt.UTC),
     }  # fmt: skip
     missing = {"realized_pnl": None, "unrealized_pnl": None, "daily_pnl": None}
     account = pd.DataFrame([reading | missing], columns=list(FRAMES["account"].columns))
-    History(settings.home).append("account", account, slot=SLOT, **MADE)
+    history = History(settings.home)
+    history.append("account", account, slot=SLOT, **MADE)
+    history.append("indicators", indicators(4000), slot=DAY_BEFORE_SLOTS[0], **MADE)
+    history.prune(1, OrderJournal(settings.home))
+    history.publish()  # only now the room is known to be free
+    history.append("indicators", indicators(3), slot=DAY_BEFORE_SLOTS[1], **MADE)
+    history.append("closing_portfolio", empty("closing_portfolio"), slot=LAST_SLOT, **MADE)
+    closing = account.assign(net_liquidation=101_000.0, capital=101_000.0, read_at=AFTER_THE_CLOSE)
+    history.append("closing_account", closing, slot=LAST_SLOT, **MADE)
     return measure(settings, MEASURED)
 
 
@@ -113,8 +130,9 @@ def upstream(spec: dg.AssetSpec) -> set[str]:
 
 def test_the_models_and_the_page_stand_in_one_graph_with_the_slots(definitions: dg.Definitions) -> None:
     found = {name: upstream(spec) for name, spec in models(definitions).items()}
-    assert found.pop("tear_sheet") == set(UPSTREAM)
+    assert found.pop("tear_sheet") == found.pop("kept_history") == set(UPSTREAM)
     assert found.pop("closing_fills") == {"portfolio_status", "fills"}
+    assert [found.pop(name) for name in CLOSING_FRAMES] == [{"closing_fills"}] * 2
     assert found == UPSTREAM
 
 
@@ -133,7 +151,7 @@ def test_every_model_measures_and_explains_its_columns(definitions: dg.Definitio
 def test_the_slots_and_the_end_of_the_day_are_jobs_of_their_own(definitions: dg.Definitions) -> None:
     of = {job: definitions.resolve_job_def(job).asset_layer for job in ("slot", "end_of_day")}
     keys = {job: {key.to_user_string() for key in layer.executable_asset_keys} for job, layer in of.items()}
-    assert keys == {"slot": SLOT_ASSETS, "end_of_day": {*MEASURED, "closing_fills"}}
+    assert keys == {"slot": SLOT_ASSETS, "end_of_day": {*MEASURED, "closing_fills", *CLOSING_FRAMES}}
     assert not definitions.resolve_job_def("slot").asset_layer.asset_graph.asset_check_keys
     assert definitions.resolve_job_def("end_of_day").executor_def is dg.in_process_executor
     sensor = definitions.resolve_sensor_def("after_close")
@@ -147,8 +165,26 @@ def test_a_materialization_says_how_many_rows_the_history_has_now(day: Day) -> N
         for model in set(UPSTREAM) - {"signal_history"}:
             counted = reader.execute(f"SELECT count(*) FROM metrics.{model}").fetchone()
             assert counted == (day.materialized[model]["dagster/row_count"],), model
-        assert reader.execute("SELECT count(*) FROM metrics.slot_health").fetchone() == (4,)
+        assert reader.execute("SELECT count(*) FROM metrics.slot_health").fetchone() == (5 + len(DAY_BEFORE_SLOTS),)
         assert reader.execute("SELECT count(*) > 0 FROM metrics.signal_history").fetchone() == (True,)
+
+
+def test_the_day_ends_with_the_account_as_it_was_at_the_close(day: Day) -> None:
+    with duckdb.connect(day.settings.home / "history.duckdb", read_only=True) as reader:
+        assert reader.execute(
+            "SELECT session, equity, pnl, return_pct, slots, open_positions FROM metrics.daily_metrics"
+        ).fetchall() == [(AFTER_THE_CLOSE.date(), 101_000.0, 1_000.0, 1.0, 1, 0)]
+
+
+def test_what_the_settings_no_longer_keep_goes_once_it_is_measured(day: Day) -> None:
+    told = day.materialized["kept_history"]
+    assert (told["first session kept whole"], told["versions given up"], told["rows given up"]) == (SLOT[:10], 1, 3)
+    assert told["bytes before"] > told["bytes after"]
+    assert told["bytes after"] == (day.settings.home / "working" / "history.duckdb").stat().st_size
+    with duckdb.connect(day.settings.home / "history.duckdb", read_only=True) as reader:
+        assert reader.execute(
+            "SELECT slot, asset FROM lineage.pruned JOIN lineage.materializations ON id = materialization_id"
+        ).fetchall() == [(slot, "indicators") for slot in DAY_BEFORE_SLOTS]
 
 
 def test_every_test_of_a_model_is_a_check_that_was_made(day: Day) -> None:

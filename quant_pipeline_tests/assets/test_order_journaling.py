@@ -13,11 +13,13 @@ from quant_pipeline.assets.order_journaling import (
     journal_what_is_known,
     journal_word,
     plan_intents,
+    settle_ended,
     state_of,
 )
 from quant_pipeline.broker.brackets import BracketOrder, BrokerEvent, LegReport, Outcome
 from quant_pipeline.broker.error_codes import CODES
-from quant_pipeline.broker.reconciliation import KnownOrder, OrderState
+from quant_pipeline.broker.reconciliation import HeldPosition, KnownOrder, OrderState
+from quant_pipeline.errors import BrokerError
 from quant_pipeline.history.order_journal import OrderJournal
 
 AT = dt.datetime(2026, 11, 20, 15, 15, tzinfo=dt.UTC)
@@ -233,3 +235,94 @@ def test_an_order_that_has_ended_does_not_become_unknown(sending: OrderJournal, 
 def test_reports_of_orders_that_were_never_planned_change_nothing(journal: OrderJournal) -> None:
     journal_reports([LegReport(ENTRY, Outcome.UNKNOWN), LegReport.not_sent(TARGET, "no")], journal)
     assert journal.count() == 0
+
+
+@pytest.fixture
+def held(sending: OrderJournal) -> OrderJournal:
+    """The entry has filled; target and stop were working when the broker was last heard."""
+    for perm_id, ref in enumerate((ENTRY, TARGET, STOP), start=501):
+        sending.record_event(ref, "status", state="filled" if ref == ENTRY else "working", perm_id=perm_id)
+    return sending
+
+
+def fill_target(journal: OrderJournal) -> None:
+    journal.record_event(TARGET, "execution", state="filled", filled=10.0, average_price=161.38)
+
+
+def settle_by(journal: OrderJournal, *orders: KnownOrder, position: float = 0.0) -> list[str]:
+    positions = (HeldPosition("AAPL", 265598, position, 150.25),) if position else ()
+    return settle_ended(journal, "DU1", lambda: OrderState(orders, (), positions, AT))
+
+
+def completed(ref: str, status: str, how: str, perm_id: int = 503) -> KnownOrder:
+    return KnownOrder(ref, perm_id, "completed", "AAPL", "SELL", status, 10, 0, None, 18, how)
+
+
+def test_a_leg_that_the_broker_cancelled_is_cancelled_with_its_words(held: OrderJournal) -> None:
+    fill_target(held)
+    assert settle_by(held, completed(STOP, "Cancelled", "Cancelled by OCA group")) == [STOP]
+    stop = held.find(STOP)
+    assert stop is not None
+    assert (stop.state, stop.reason) == ("cancelled", "Cancelled by OCA group")
+
+
+def test_another_day_a_leg_whose_sibling_closed_the_position_is_cancelled_and_says_why(held: OrderJournal) -> None:
+    fill_target(held)
+    assert settle_by(held) == [STOP]
+    stop = held.find(STOP)
+    assert stop is not None
+    assert stop.state == "cancelled"
+    assert stop.reason == f"{TARGET} closed the position, and the broker no longer lists this order"
+
+
+def test_a_leg_that_vanished_while_shares_are_held_is_unknown_until_they_are_gone(held: OrderJournal) -> None:
+    fill_target(held)
+    assert settle_by(held, position=10.0) == [STOP]
+    assert states(held) == ["filled", "filled", "unknown"]
+    before = held.changes_since(0).last_event_id
+    assert settle_by(held, position=10.0) == []
+    assert held.changes_since(0).last_event_id == before, "what is known to be unknown is not noted again"
+    assert settle_by(held) == [STOP]
+    assert states(held) == ["filled", "filled", "cancelled"]
+
+
+def test_legs_that_vanished_together_may_have_filled_and_are_unknown(held: OrderJournal) -> None:
+    assert settle_by(held) == [TARGET, STOP]
+    assert states(held) == ["filled", "unknown", "unknown"]
+    assert settle_by(held, completed(STOP, "Filled", "Filled Size: 10"), replace(OPEN, order_ref=TARGET)) != []
+    assert states(held) == ["filled", "working", "filled"]
+
+
+def test_an_entry_that_vanished_is_never_taken_for_cancelled_nor_sent_again(sending: OrderJournal) -> None:
+    sending.record_event(ENTRY, "status", state="working", perm_id=501)
+    assert settle_by(sending) == [ENTRY]
+    assert states(sending) == ["unknown", "sending", "sending"]
+    assert journal_what_is_known(BRACKET, at_broker(), sending) == []
+    assert states(sending)[0] == "unknown", "the broker had it, so that it may have filled"
+
+
+def test_what_the_broker_still_lists_is_left_alone_and_not_noted_again(held: OrderJournal) -> None:
+    before = held.changes_since(0).last_event_id
+    working = [
+        replace(OPEN, order_ref=ref, status=said) for ref, said in ((TARGET, "Submitted"), (STOP, "PreSubmitted"))
+    ]
+    assert settle_by(held, *working, position=10.0) == []
+    assert held.changes_since(0).last_event_id == before
+
+
+def test_a_reading_that_fails_changes_nothing_and_other_accounts_are_not_asked_about(held: OrderJournal) -> None:
+    fill_target(held)
+    before = held.changes_since(0).last_event_id
+
+    def fail() -> OrderState:
+        raise BrokerError("The connection was lost.")
+
+    with pytest.raises(BrokerError):
+        settle_ended(held, "DU1", fail)
+    assert settle_ended(held, "DU2", fail) == []
+    assert held.changes_since(0).last_event_id == before
+
+
+def test_an_order_that_was_perhaps_never_taken_is_not_settled_by_silence(sending: OrderJournal) -> None:
+    assert settle_by(sending) == []
+    assert states(sending) == ["sending"] * 3

@@ -89,7 +89,7 @@ def test_nothing_is_restored_over_what_is_there_nor_backed_up_over_a_file(
     trader: Run, traded_home: Path, backup: Path
 ) -> None:
     published = (traded_home / "history.duckdb").read_bytes()
-    assert_refused(trader("restore", str(backup)), 1, "is there already and nothing is restored over it", "--home")
+    assert_refused(trader("restore", str(backup)), 2, "is there already and nothing is restored over it", "--home")
     assert_refused(trader("backup", "--out", str(backup)), 2, "is there already; name another file with --out")
     assert (traded_home / "history.duckdb").read_bytes() == published
 
@@ -98,7 +98,14 @@ def test_a_backup_that_is_cut_short_is_one_sentence(here: Run, home: Path, backu
     cut = tmp_path / "cut.tar.zst"
     cut.write_bytes(backup.read_bytes()[:50_000])
     assert_refused(here("restore", str(cut)), 1, "is damaged", "nothing was put in place")
-    assert_refused(here("restore", str(tmp_path / "nowhere")), 1, "There is no backup")
+    assert not home.exists()
+
+
+def test_a_restore_of_what_is_no_backup_is_wrong_usage(here: Run, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "diary").write_text("dear diary", encoding="utf-8")
+    assert_refused(here("restore", str(tmp_path / "nowhere")), 2, "There is no backup")
+    assert_refused(here("restore", str(tmp_path / "diary")), 2, "is not a backup of this pipeline")
+    assert_refused(here("restore"), 2, "Missing argument 'FILE'", "quant-pipeline restore --help")
     assert not home.exists()
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,9 +62,94 @@ def test_an_order_is_explained_from_its_state_back_to_the_bars_at_80_columns(loo
     assert lines[0].startswith(f"{FIRST}:{symbol}  ")
     assert [line for line in lines if line in SECTIONS] == list(SECTIONS)
     assert max(map(len, lines)) <= 80
-    assert "Decided again on" in done.stdout
+    again = " ".join(done.stdout.split("Decided again on")[1].split("\n\n")[0].split())
+    assert "shares instead of" in again
+    assert "risk.max_position_pct 5 -> 3" in again
     for leg in ("entry", "target", "stop"):
         assert any(line.split()[:1] == [leg] for line in lines)
+
+
+def section(printed: str, title: str) -> list[str]:
+    return printed.partition(f"\n{title}\n")[2].partition("\n\n")[0].splitlines()
+
+
+def test_both_clocks_are_told_with_their_day(explain: Run, symbol: str) -> None:
+    printed = explain(f"{FIRST}:{symbol}").stdout
+    head, *events, note = section(printed, "What was said of them")
+    assert head.split()[:2] == ["exchange", "time"]
+    assert all(re.match(r"  \d\d-\d\d \d\d:\d\d:\d\d (us|broker) ", event) for event in events)
+    assert any(event.startswith("  11-20 10:1") for event in events)
+    assert "Ours by this machine's clock, the broker's by its own." in note
+    assert re.search(r"quoted at +2026-11-20 10:1\d:\d\d EST, ", printed)
+    _, *versions = section(printed, "Versions")
+    assert versions
+    assert all(re.search(r"\b[0-9a-f]{32} +[\d,]+ \d\d-\d\d \d\d:\d\d:\d\d *$", line) for line in versions)
+
+
+@pytest.fixture
+def measured(traded_slots: TradedSlots, tmp_path: Path) -> tuple[Path, str]:
+    """A copy of the home with an open trade of 100 shares, of which 40 went out at 12, and the order that opened it."""
+    home = traded_slots.copy(tmp_path / "measured")
+    with closing(sqlite3.connect(home / "orders.sqlite")) as journal:
+        ref, account, opened_at = journal.execute(
+            "SELECT order_ref, account, filled_at FROM fills WHERE order_ref LIKE ? || ':%:entry'", (FIRST,)
+        ).fetchone()
+        journal.execute("UPDATE fills SET quantity = 100, price = 10.0, commission = 1.25 WHERE order_ref = ?", (ref,))
+        journal.commit()
+    bought = ref.split(":")[2]
+    with WorkingFile(home).transaction() as connection:
+        connection.execute(f"UPDATE quotes SET last = 13.0 WHERE symbol = '{bought}'")
+        connection.execute("CREATE SCHEMA IF NOT EXISTS metrics")
+        connection.execute(
+            f"CREATE TABLE metrics.trades AS SELECT '{ref}' AS entry_order_ref, '{account}' AS account, "
+            f"'{bought}' AS symbol, 'open' AS status, 'LONG' AS direction, NULL::VARCHAR AS exit_reason, "
+            "100e0 AS entry_quantity, 40e0 AS exit_quantity, 60e0 AS open_quantity, 10e0 AS entry_price, "
+            f"12e0 AS exit_price, TIMESTAMPTZ '{opened_at}' AS opened_at, NULL::TIMESTAMPTZ AS closed_at, "
+            "80e0 AS gross_pnl, 2.5e0 AS commission, true AS commissions_known, 77.5e0 AS net_pnl, NULL::DOUBLE AS "
+            "r_multiple, -5e0 AS mae, 120e0 AS mfe, 11e0 AS last_price, 60e0 AS unrealized_pnl"
+        )
+    return home, ref
+
+
+def test_an_open_trade_is_told_with_what_is_held_at_the_last_price_and_what_is_gone(
+    explain: Run, measured: tuple[Path, str]
+) -> None:
+    home, ref = measured
+    told = [" ".join(line.split()) for line in section(explain(ref, QUANT_HOME=str(home)).stdout, "Trade")]
+    assert f"unrealised +$180.00 on 60 shares at 13.00 in slot {SECOND}" in told
+    assert "realised +$77.50: +$80.00 on 40 shares gone, less $2.50 commission" in told
+    assert "out 12.00 on average; still open" in told
+    assert not any(line.startswith("P&L") for line in told)
+
+
+def test_a_commission_is_told_with_its_amount(explain: Run, measured: tuple[Path, str]) -> None:
+    home, ref = measured
+    printed = explain(ref, QUANT_HOME=str(home)).stdout
+    [said] = [line for line in section(printed, "What was said of them") if " commission " in line]
+    assert said.split()[-1] == "$1.25"
+    assert any("$1.25" in line for line in section(printed, "Fills"))
+
+
+def test_fills_after_a_trade_was_measured_are_told(explain: Run, measured: tuple[Path, str]) -> None:
+    home, ref = measured
+    with closing(sqlite3.connect(home / "orders.sqlite")) as journal:
+        journal.execute("UPDATE fills SET quantity = 200 WHERE order_ref = ?", (ref,))
+        journal.commit()
+    assert "There were fills since; quant-pipeline report" in explain(ref, QUANT_HOME=str(home)).stdout
+
+
+def test_an_exit_is_told_as_one(explain: Run, measured: tuple[Path, str]) -> None:
+    home, ref = measured
+    exit_ref = ref.removesuffix("entry") + "exit"
+    with closing(sqlite3.connect(home / "orders.sqlite")) as journal:
+        journal.execute("DELETE FROM intents WHERE parent_ref = ?", (ref,))
+        journal.execute(
+            "UPDATE intents SET order_ref = ?, leg = 'exit', action = 'SELL', order_type = 'MKT', price = NULL, "
+            "quantity = 60 WHERE order_ref = ?", (exit_ref, ref),
+        )  # fmt: skip
+        journal.commit()
+    done = explain(exit_ref, QUANT_HOME=str(home))
+    assert "Exit of a position: SELL 60 shares at the market." in " ".join(done.stdout.split())
 
 
 def test_json_has_the_same_in_one_object(look: Run, symbol: str) -> None:
@@ -106,6 +194,7 @@ def test_wrong_names_are_refused_in_a_sentence_that_says_the_nearest(explain: Ru
     assert_refused(explain(f"{FIRST}:{misspelt}:entry"), 2, f"{misspelt} was not in the universe", symbol)
     assert_refused(explain(symbol, "--slot", "2026-11-20T10:20"), 2, "Nothing is recorded of slot", FIRST, SECOND)
     assert_refused(explain(FIRST), 2, "no order reference and no symbol")
+    assert_refused(explain("foo:bar"), 2, "'foo:bar' is no order reference and no symbol; write one like 2026-11-20T")
 
 
 def test_a_history_that_is_missing_or_a_journal_that_is_gone_is_told(

@@ -28,7 +28,21 @@ def test_before_the_first_run_it_says_how_to_start_and_makes_nothing(
 ) -> None:
     done = here("report", *arguments)
     assert_refused(done, 1, "quant-pipeline run")
+    assert done.stdout == "", "nothing is announced that cannot be done"
     assert not home.exists()
+
+
+def test_where_the_page_is_to_go_is_looked_at_before_anything_is_built(
+    here: Run, measured_home: Path, tmp_path: Path
+) -> None:
+    for out in (tmp_path / "no such folder" / "page.html", tmp_path):
+        done = here("report", "--out", str(out))
+        assert_refused(done, 2, str(out), "--out")
+        assert done.stdout == ""
+    (measured_home / "report.html").mkdir()
+    done = here("report")
+    assert_refused(done, 2, "report.html is a directory")
+    assert done.stdout == ""
 
 
 @pytest.mark.timeout(240)
@@ -64,8 +78,17 @@ def test_without_building_it_takes_the_metrics_as_they_are(here: Run, measured_h
     assert (measured_home / "report.html").is_file()
     assert "Account DU1111111, 2026-01-02 to 2026-01-20, 12 sessions" in done.stdout
     assert "Account U2222222" in done.stdout
-    assert done.stdout.count("12 sessions: too few to mean much") == 1
+    assert done.stdout.count("12 sessions: too few for Sharpe, Sortino and Calmar") == 1
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if "tear sheet is" not in line)
+
+
+def test_the_page_is_written_without_the_journal_and_it_is_said_that_it_is_gone(here: Run, measured_home: Path) -> None:
+    (measured_home / "working").mkdir()
+    (measured_home / "working" / "orders.exists").touch()
+    done = here("report", "--no-build")
+    assert_refused(done, 1, "orders.sqlite is gone; restore a backup")
+    assert "The tear sheet is " in done.stdout
+    assert not (measured_home / "orders.sqlite").exists()
 
 
 def test_the_figures_it_says_are_those_of_the_page(here: Run, measured_home: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,11 +83,24 @@ def test_watching_in_a_terminal_goes_on_until_ctrl_c_and_ends_well(traded_home: 
 
 
 @pytest.mark.usefixtures("first")
+@pytest.mark.parametrize("arguments", [["status"], ["status", "--json"]], ids=" ".join)
+def test_when_the_journal_is_gone_it_shows_what_is_recorded_and_says_so(
+    here: Run, traded_home: Path, home: Path, arguments: list[str]
+) -> None:
+    shutil.copytree(traded_home / "working", home / "working")
+    done = here(*arguments)
+    assert_refused(done, 1, f"The order journal {home / 'orders.sqlite'} is gone; restore a backup of it")
+    assert SLOT in done.stdout
+    assert not (home / "orders.sqlite").exists()
+
+
+@pytest.mark.usefixtures("first")
 def test_without_a_gateway_it_shows_what_the_last_slot_recorded(trader: Run) -> None:
     assert trader("gateway", "--stop").stdout == "gateway stopped\n"
     panel = trader("status")
     assert panel.returncode == 0, panel.stderr
-    assert f"As recorded in slot {SLOT}" in panel.stdout
+    assert f"As recorded in slot {SLOT} at 10:15:" in panel.stdout
+    assert "EST (no gateway)" in panel.stdout
     as_json = json.loads(trader("status", "--json").stdout)
     assert (as_json["source"], as_json["slot"], as_json["account"]) == ("recorded", SLOT, None)
     assert trader("gateway", "--stop").stdout == "no gateway is running\n", "status must not have started one"

@@ -27,22 +27,27 @@ def tampered(traded_slots: TradedSlots, tmp_path: Path) -> Path:
 def test_all_that_is_recorded_is_verified_with_a_line_each_and_a_total(traded_slots: TradedSlots) -> None:
     done = command_line(traded_slots.home, traded_slots.home.parent)("verify")
     assert done.returncode == 0, done.stderr
-    first, second, total = done.stdout.splitlines()
+    first, second, others, total = done.stdout.splitlines()
     assert first.startswith(f"{FIRST}  ok ")
     assert second.startswith(f"{SECOND}  ok ")
+    assert others.startswith(
+        "12 versions decided under settings that are not today's, and verified under those of then"
+    )
+    assert "risk.max_utilization_pct = 50.0, today 90.0" in others
     assert total.startswith("2 slots: ")
-    assert total.endswith("all is as it was recorded.")
+    assert "; all is as it was recorded. The metrics were not checked: there are none yet" in total
 
 
 def test_what_differs_is_named_and_ends_with_status_1(here: Run, tampered: Path) -> None:
     done = here("verify", QUANT_HOME=str(tampered))
     assert done.returncode == 1
-    first, second, named, total = done.stdout.splitlines()
+    first, second, named, blocked, _, total = done.stdout.splitlines()
     assert "ok" in first
     assert second.startswith(f"{SECOND}  DIFFERS")
     assert named.startswith("  quotes ")
     assert "damaged" in named
-    assert total.endswith("1 difference: 1 damaged.")
+    assert blocked == "  therefore not decided again: quality_filter, indicators, scores"
+    assert "; 1 difference: 1 damaged. The metrics were not checked: what they are made from is damaged." in total
 
 
 def test_slots_can_be_chosen(here: Run, tampered: Path) -> None:
@@ -59,10 +64,13 @@ def test_json_is_one_object(here: Run, tampered: Path) -> None:
     assert [slot["ok"] for slot in told["slots"]] == [True, False]
     [difference] = told["slots"][1]["differences"]
     assert (difference["slot"], difference["kind"], difference["asset"]) == (SECOND, "damaged", "quotes")
+    assert not told["metrics"]["checked"]
+    assert sum(other["versions"] for other in told["other_settings"]) > 0
 
 
 def test_a_slot_that_is_not_recorded_is_refused(here: Run, tampered: Path) -> None:
     assert_refused(here("verify", "2026-11-23", QUANT_HOME=str(tampered)), 2, "Nothing is recorded of slot 2026-11-23")
+    assert_refused(here("verify", "abc", QUANT_HOME=str(tampered)), 2, f"'abc' is no slot; write one like {SECOND}")
     assert_refused(here("verify", QUANT_HOME=str(tampered / "nowhere")), 1, "Nothing is recorded yet")
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from quant_pipeline.errors import HistoryError
 from quant_pipeline.frames import FRAMES, validate
+from quant_pipeline.history import bars as bars_module
 from quant_pipeline.history.store import History, Materialization, data_hash
 from quant_pipeline_tests.history.recorded_frames import MADE, bars_of
 
@@ -83,6 +84,47 @@ def test_a_split_changes_the_past_without_touching_what_was_seen(history: Histor
     made = record(history, before, MORNING), record(history, after, NOON)
     pd.testing.assert_frame_equal(history.frame(made[0].id), before)
     pd.testing.assert_frame_equal(history.frame(made[1].id), after)
+
+
+YESTERDAY: dict[str, float | None] = {
+    "2026-11-16": 1.0, "2026-11-17": 2.0, "2026-11-18": 3.0, "2026-11-19": 4.0, "2026-11-20*": 5.0,
+}  # fmt: skip
+TODAY: dict[str, float | None] = {
+    "2026-11-17": 2.0, "2026-11-18": 3.0, "2026-11-19": 4.0, "2026-11-20": 5.5, "2026-11-23*": 6.0,
+}  # fmt: skip
+DONE_AND_BEGUN = [(NEXT, "AAPL", "11-20", 5.5, False, False), (NEXT, "AAPL", "11-23", 6.0, True, False)]
+
+
+@pytest.mark.parametrize(
+    ("past", "row"),
+    [
+        ({"2026-11-17": 2.5}, (NEXT, "AAPL", "11-17", 2.5, False, False)),
+        ({"2026-11-18": np.nan}, (NEXT, "AAPL", "11-18", None, False, False)),
+        ({"2026-11-18": None}, (NEXT, "AAPL", "11-18", None, None, True)),
+        ({"2026-11-18": None, "2026-11-18*": 3.0}, (NEXT, "AAPL", "11-18", 3.0, True, False)),
+    ],
+    ids=["changed", "missing", "gone", "partial"],
+)
+def test_a_session_later_the_past_is_still_compared(
+    history: History, past: dict[str, float | None], row: tuple[object, ...]
+) -> None:
+    given = {date: close for date, close in sorted((TODAY | past).items()) if close is not None}
+    frames = bars_of(AAPL=YESTERDAY, MSFT=YESTERDAY), bars_of(AAPL={**given}, MSFT=TODAY)
+    record(history, frames[0], MORNING)
+    made = record(history, frames[1], NEXT)
+    assert stored_rows(history, f"slot = '{NEXT}' AND symbol = 'AAPL'") == [row, *DONE_AND_BEGUN]
+    assert len(stored_rows(history, f"slot = '{NEXT}' AND symbol = 'MSFT'")) == len(DONE_AND_BEGUN)
+    pd.testing.assert_frame_equal(history.frame(made.id), frames[1])
+
+
+def test_a_session_later_an_unchanged_past_is_not_read_again(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(history, bars_of(AAPL=YESTERDAY), MORNING)
+    reading = "SELECT error('read before ' || $since || $source || $symbols[1])"
+    monkeypatch.setattr(bars_module, "_SETTLED_BEFORE", reading)
+    record(history, bars_of(AAPL=TODAY), NEXT)
+    assert stored_rows(history, f"slot = '{NEXT}'") == DONE_AND_BEGUN
+    with pytest.raises(duckdb.Error, match="read before 2026-11-23"):
+        record(history, bars_of(AAPL=TODAY | {"2026-11-17": 2.5}), "2026-11-24T09:30")
 
 
 def test_a_zero_that_changes_its_sign_is_no_change(history: History) -> None:

@@ -20,6 +20,7 @@ from quant_pipeline.history import compaction
 from quant_pipeline.history.compaction import unused_pct
 from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.store import History, data_hash
+from quant_pipeline.history.working_file import WorkingFile
 from quant_pipeline.settings import RetentionSettings
 from quant_pipeline_tests.history.recorded_frames import MADE, SLOT, bars_of, indicators, quality_filter
 
@@ -109,8 +110,8 @@ def test_what_is_recorded_meanwhile_is_not_lost(history: History, monkeypatch: p
     with_holes(history, slots=2)
     write_anew, recorded = compaction._write_anew, []
 
-    def record_meanwhile(copy: Path, compacted: Path) -> None:
-        write_anew(copy, compacted)
+    def record_meanwhile(copy: Path, compacted: Path, deadline: float) -> None:
+        write_anew(copy, compacted, deadline)
         if not recorded:
             another = History(history.home)
             recorded.append(another.append("quality_filter", quality_filter("A"), slot=SLOT, **MADE))
@@ -125,8 +126,8 @@ def test_it_gives_up_when_something_is_recorded_every_time(history: History, mon
     with_holes(history, slots=2)
     write_anew = compaction._write_anew
 
-    def record_meanwhile(copy: Path, compacted: Path) -> None:
-        write_anew(copy, compacted)
+    def record_meanwhile(copy: Path, compacted: Path, deadline: float) -> None:
+        write_anew(copy, compacted, deadline)
         History(history.home).append("quality_filter", quality_filter("A"), slot=SLOT, **MADE)
 
     monkeypatch.setattr(compaction, "_write_anew", record_meanwhile)
@@ -148,6 +149,15 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
     with pytest.raises(HistoryError, match=r"needs .* MB of free space .* nothing was changed"):
         history.compact()
     assert everything(history) == before
+
+
+def test_it_gives_up_when_it_takes_too_long_and_changes_nothing(history: History) -> None:
+    with_holes(history, slots=2)
+    before = everything(history)
+    with pytest.raises(HistoryError, match=r"could not be compacted within 0 s; nothing was changed"):
+        compaction.compact(WorkingFile(history.home), seconds=0.0)
+    assert everything(history) == before
+    assert list(history.working.parent.glob(".*")) == []
 
 
 def test_people_record_while_it_is_written_anew(history: History) -> None:

@@ -53,7 +53,9 @@ def test_a_reference_of_a_leg_or_a_bracket_or_a_symbol_is_understood(text: str, 
     assert parse_asked(text) == asked
 
 
-@pytest.mark.parametrize("text", ["", "2026-11-20T10:15", "2026-11-20T10:15:"])
+@pytest.mark.parametrize(
+    "text", ["", "2026-11-20T10:15", "2026-11-20T10:15:", "foo:bar", "2026-11-20", "2026-11-20T10:15:ZORU:buy"]
+)
 def test_what_names_no_order_and_no_symbol_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no order reference and no symbol"):
         parse_asked(text)
@@ -103,11 +105,24 @@ def test_the_version_that_sent_counts_and_not_the_newest(traded_slots: TradedSlo
     assert sent.settings == traded_slots.settings[FIRST].decision_parameters
 
 
-def test_a_later_decision_is_told_with_what_was_other_about_it(traded_slots: TradedSlots, sent: OrderChain) -> None:
+def test_a_later_decision_is_told_with_the_settings_that_differ(traded_slots: TradedSlots, sent: OrderChain) -> None:
     [note] = sent.notes
+    newest = History(traded_slots.home).latest("sized_orders", FIRST)
+    assert newest is not None
+    again = History(traded_slots.home).frame(newest.id).set_index("symbol").loc[sent.symbol, "quantity"]
     assert note.startswith("Decided again on")
-    assert f"other settings ({traded_slots.other_settings.decision_hash})" in note
-    assert "other code" not in note
+    assert f"(sized_orders {newest.id}): {again} shares instead of {sent.legs[0]['quantity']:.0f}" in note
+    assert "risk.max_position_pct 5 -> 3" in note
+    assert "risk.max_utilization_pct 50 -> 90" in note
+    assert "Code" not in note
+
+
+def test_a_later_decision_that_comes_to_the_same_is_not_worth_a_word(traded_slots: TradedSlots) -> None:
+    below_twice = symbol_where(
+        traded_slots.home, f"SELECT symbol FROM scores WHERE slot = '{FIRST}' AND total_score < 60"
+    )
+    notes = chain_of(traded_slots.home, below_twice, FIRST).notes
+    assert [note for note in notes if "again" in note] == []
 
 
 def test_every_link_is_the_row_of_the_version_it_names(traded_slots: TradedSlots, sent: OrderChain) -> None:
@@ -185,6 +200,38 @@ def test_the_trade_is_told_once_trades_are_measured(
     assert measured.trade is not None
     assert float(measured.trade["net_pnl"]) == 12.5
     assert measured.trade["opened_at"].isoformat() == "2026-11-20T15:15:09+00:00"
+
+
+def test_the_trade_of_an_exit_is_the_one_that_was_opened_before(
+    traded_slots: TradedSlots, sent: OrderChain, tmp_path: Path
+) -> None:
+    home = traded_slots.copy(tmp_path / "home")
+    account = sent.legs[0]["account"]
+    with closing(sqlite3.connect(home / "orders.sqlite")) as journal:
+        journal.execute(
+            "UPDATE intents SET leg = 'exit', order_ref = slot || ':' || symbol || ':exit', parent_ref = NULL "
+            "WHERE rowid = (SELECT min(rowid) FROM intents WHERE slot = ?)", (SECOND,)
+        )  # fmt: skip
+        journal.execute("DELETE FROM intents WHERE slot = ? AND leg <> 'exit'", (SECOND,))
+        journal.commit()
+        symbol = journal.execute("SELECT symbol FROM intents WHERE slot = ?", (SECOND,)).fetchone()[0]
+    earlier, later = f"2026-11-19T10:15:{symbol}:entry", f"{SECOND}:{symbol}:entry"
+    with WorkingFile(home).transaction() as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS metrics")
+        connection.execute("CREATE TABLE metrics.trades (entry_order_ref VARCHAR, account VARCHAR, symbol VARCHAR)")
+        before = f"2026-11-18T10:15:{symbol}:entry"
+        for entry, whose in ((earlier, account), (before, account), (earlier, "DU1"), (later, account)):
+            connection.execute(f"INSERT INTO metrics.trades VALUES ('{entry}', '{whose}', '{symbol}')")
+    trade = chain_of(home, f"{SECOND}:{symbol}:exit").trade
+    assert trade == {"entry_order_ref": earlier, "account": account, "symbol": symbol}
+
+
+def test_the_last_price_is_the_newest_quote_of_the_symbol(traded_slots: TradedSlots, sent: OrderChain) -> None:
+    history = History(traded_slots.home)
+    newest = history.latest("quotes", SECOND)
+    assert newest is not None
+    quotes = history.frame(newest.id).set_index("symbol")
+    assert sent.last_price == {"price": quotes.loc[sent.symbol, "last"], "slot": SECOND}
 
 
 # ---- what was not sent ----------------------------------------------------------------------------------------------

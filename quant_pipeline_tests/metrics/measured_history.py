@@ -160,13 +160,16 @@ def _daily(
     ).df()  # fmt: skip
     by_day = {at.date(): (pnl, trades) for at, pnl, trades in closed.itertuples(index=False)}
     pnl = np.array([by_day.get(day, (0.0, 0))[0] for day in days]) + numbers.normal(0, 900, len(days))
-    pnl[0] = 0.0
+    if scenario.slots_a_session == 1:
+        pnl[0] = 0.0  # a single reading has no other to be measured from
     equity = CAPITAL + pnl.cumsum()
-    returns = np.concatenate([[np.nan], 100 * pnl[1:] / equity[:-1]])
-    top = np.maximum.accumulate(equity)
+    returns = 100 * pnl / np.concatenate([[CAPITAL], equity[:-1]])
+    if scenario.slots_a_session == 1:
+        pnl[0] = returns[0] = np.nan
+    top = np.maximum.accumulate(np.maximum(equity, CAPITAL))
     fall = 100 * (equity / top - 1)
     since = np.zeros(len(days), dtype=int)
-    for at in range(1, len(days)):
+    for at in range(len(days)):
         since[at] = since[at - 1] + 1 if fall[at] < 0 else 0
     long, short = numbers.uniform(20_000, 50_000, len(days)), numbers.uniform(8_000, 30_000, len(days))
     trades = [by_day.get(day, (0.0, 0))[1] for day in days]
@@ -218,7 +221,7 @@ def _slots(scenario: Scenario, days: list[dt.date], numbers: np.random.Generator
             "legs_sent": approved * 3, "legs_already_working": 0, "legs_refused": numbers.integers(0, 2, count) * 3,
             "rejected": 100 - passed, "refused": above - approved,
             "top_rejection": numbers.choice(["spread # % is not below # %", "price # is not above #"], count),
-            "top_limit": numbers.choice(["max_utilization_pct", "duplicate_symbol"], count),
+            "top_limit": numbers.choice(["max_utilization_pct", "allow_duplicate_symbols"], count),
             "top_refusal": "the stock cannot be borrowed <now & then>", "observe_seconds": numbers.gamma(4, 0.4, count),
             "decide_seconds": 0.1, "act_seconds": numbers.gamma(3, 0.2, count), "measure_seconds": 0.3,
             "run_seconds": numbers.gamma(5, 0.5, count),

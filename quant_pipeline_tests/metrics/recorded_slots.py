@@ -24,7 +24,7 @@ _STARTED = dt.datetime(2026, 11, 20, 15, 15, tzinfo=dt.UTC)
 _PRICES = {"direction": "LONG", "entry_price": 150.25, "stop_price": 145.80, "target_price": 161.38}
 
 
-def publish_four_slots(home: Path) -> Path:
+def publish_recorded_slots(home: Path) -> Path:
     """A published history of a slot that ran through, and of three that did not go so well."""
     history = History(home)
     _record(history, WHOLE, universe("X"))  # replaced by the next version, so it must not count

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,24 @@ def test_another_dbt_projects_environment_does_not_reach_ours(monkeypatch: pytes
     environment = project.process_environment(tmp_path / "h.duckdb", tmp_path / "target")
     assert "DBT_TARGET" not in environment
     assert environment["QUANT_HISTORY"] == str(tmp_path / "h.duckdb")
+
+
+def test_dbt_keeps_what_it_compiles_where_it_may_not_beside_the_sources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    (tmp_path / "compiled_once.py").write_text("", encoding="utf-8")
+    environment = project.process_environment(tmp_path / "h.duckdb", tmp_path / "target")
+    command = [sys.executable, "-c", "import compiled_once"]
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, timeout=60)
+    assert [path.name.partition(".")[0] for path in tmp_path.rglob("compiled_once*.pyc")] == ["compiled_once"]
+    assert not (tmp_path / "__pycache__").exists()
+
+
+def test_where_bytecode_goes_is_else_left_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    environment = project.process_environment(tmp_path / "h.duckdb", tmp_path / "target")
+    assert not {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"} & environment.keys()

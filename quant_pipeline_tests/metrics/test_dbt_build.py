@@ -16,7 +16,7 @@ from quant_pipeline_tests.metrics.recorded_slots import (
     NOTHING_PASSED,
     RERUN_HALFWAY,
     WHOLE,
-    publish_four_slots,
+    publish_recorded_slots,
 )
 from quant_pipeline_tests.metrics.running_dbt import PROJECT, build, run_dbt
 
@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
     scratch = tmp_path_factory.mktemp("dbt")
     # Not called history.duckdb: what is built must not depend on the name of the file it was built in.
     history = scratch / "copy.duckdb"
-    shutil.copy(publish_four_slots(scratch / "home"), history)
+    shutil.copy(publish_recorded_slots(scratch / "home"), history)
     before = source_tree()
     return Build(history, build(scratch, history), before, source_tree())
 

@@ -7,63 +7,25 @@ import re
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
 from quant_pipeline.errors import HistoryError, UsageError
 from quant_pipeline.metrics import cards, figures, tables
-from quant_pipeline.metrics.tear_sheet import headlines, write_tear_sheet
+from quant_pipeline.metrics.tear_sheet import headlines, refuse_unwritable, write_tear_sheet
+from quant_pipeline_tests.metrics.made_sheet import NORMAL, Sheet, made_sheet
 from quant_pipeline_tests.metrics.measured_history import Scenario, write_history
 
-TILE = re.compile(r'<dt>(.*?)</dt><dd class="value[^"]*">(.*?)</dd><dd class="note">(.*?)</dd>')
-ROW = re.compile(r"<tr>(<td.*?)</tr>")
-CELL = re.compile(r"<td[^>]*>(.*?)</td>")
 HOSTILE = "<script>alert('&')</script>"
-NORMAL = Scenario(sessions=30, trades_a_session=4)
 
-Make = Callable[..., "Sheet"]
-
-
-class Sheet:
-    """A history and the page that was made of it."""
-
-    def __init__(self, history: Path, page: Path) -> None:
-        self.history = history
-        self.html = page.read_text(encoding="utf-8")
-        self.tiles = {
-            unescape(label): (unescape(value), unescape(note)) for label, value, note in TILE.findall(self.html)
-        }
-
-    def sql(self, query: str) -> list[dict[str, Any]]:
-        with duckdb.connect(str(self.history), read_only=True) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            result = connection.execute(query)
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-    def section(self, title: str) -> str:
-        """The part of the page under a heading, up to the next one."""
-        return self.html.partition(f"<h3>{title}</h3>")[2].partition("<h3>")[0]
-
-    def rows(self, title: str) -> list[list[str]]:
-        return [[unescape(cell) for cell in CELL.findall(row)] for row in ROW.findall(self.section(title))]
+Make = Callable[..., Sheet]
 
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """A function that writes a history of some scenarios, changes it with SQL, and makes the page of it."""
-
-    def made(*scenarios: Scenario, change: str = "") -> Sheet:
-        folder = tmp_path_factory.mktemp("sheet")
-        history = write_history(folder / "any name.duckdb", *scenarios)
-        if change:
-            with duckdb.connect(str(history)) as connection:
-                connection.execute(change)
-        return Sheet(history, write_tear_sheet(history, folder / "page.html"))
-
-    return made
+    return lambda *scenarios, change="": made_sheet(tmp_path_factory.mktemp("sheet"), *scenarios, change=change)
 
 
 @pytest.fixture(scope="module")
@@ -71,50 +33,23 @@ def sheet(make: Make) -> Sheet:
     return make(NORMAL)
 
 
-def test_the_headline_figures_are_those_of_the_performance_summary(sheet: Sheet) -> None:
-    row = sheet.sql("SELECT * FROM metrics.performance_summary WHERE scope = 'all'")[0]
-    assert {label: value for label, (value, _) in sheet.tiles.items()} == {
-        "Total return": figures.signed_percent(row["total_return_pct"], 2),
-        "Sharpe": figures.ratio(row["sharpe"]),
-        "Sortino": figures.ratio(row["sortino"]),
-        "Calmar": figures.ratio(row["calmar"]),
-        "Max drawdown": figures.percent(row["max_drawdown_pct"], 2),
-        "Win rate": figures.share(row["win_rate"]),
-        "Profit factor": figures.ratio(row["profit_factor"]),
-        "Expectancy": figures.signed_dollars(row["expectancy"]),
-        "Expectancy, R": figures.multiple(row["expectancy_r"]),
-        "Average hold": figures.sessions(row["average_hold_sessions"]),
-        "Net profit": figures.signed_dollars(row["net_pnl"]),
-        "Exposure": figures.percent(row["average_gross_exposure_pct"]),
-    }
-    assert row["trades"] == 120
-    assert figures.MISSING not in {value for value, _ in sheet.tiles.values()}
-
-
-def test_the_command_line_is_told_the_same_figures(sheet: Sheet) -> None:
-    [headline] = headlines(sheet.history)
-    assert {tile.label: tile.value for tile in headline.tiles} == {
-        label: value for label, (value, _) in sheet.tiles.items()
-    }
-
-
 def test_the_closed_trades_are_all_there_newest_first(sheet: Sheet) -> None:
     trades = sheet.sql("SELECT * FROM metrics.trades WHERE status = 'closed' ORDER BY closed_at DESC, trade_id")
     shown = sheet.rows("Closed trades")
-    assert [(cells[0], cells[2], cells[-1]) for cells in shown] == [
+    assert [(cells[0], cells[5], cells[-1]) for cells in shown] == [
         (trade["symbol"], figures.instant(trade["closed_at"]), trade["entry_order_ref"]) for trade in trades
     ]
     starred = [
         f"{figures.signed_money(row['net_pnl'])}{'' if row['commissions_known'] else '<small>*</small>'}"
         for row in trades
     ]
-    assert [cells[8] for cells in shown] == starred
+    assert [cells[2] for cells in shown] == starred
     assert any(name.endswith("</small>") for name in starred), "the footnote is to be seen"
 
 
 def test_the_open_positions_are_those_of_the_trades(sheet: Sheet) -> None:
     trades = sheet.sql("SELECT * FROM metrics.trades WHERE status = 'open' ORDER BY unrealized_pnl DESC, symbol")
-    assert [(cells[0], cells[8]) for cells in sheet.rows("Open positions")] == [
+    assert [(cells[0], cells[2]) for cells in sheet.rows("Open positions")] == [
         (trade["symbol"], figures.signed_money(trade["unrealized_pnl"])) for trade in trades
     ]
 
@@ -147,14 +82,22 @@ def test_the_pictures_say_in_words_what_they_show(sheet: Sheet) -> None:
     ) in says
 
 
-def test_few_trades_and_few_sessions_are_marked_and_many_are_not(make: Make, sheet: Sheet) -> None:
-    few = make(Scenario(sessions=4, trades_a_session=1))
-    assert few.tiles["Sharpe"][1] == "4 sessions: too few to mean much"
-    assert few.tiles["Win rate"][1] == "4 closed trades: too few to mean much"
-    assert few.tiles["Total return"][1] == "4 sessions: too few to mean much", "not carried on for a year"
-    assert "too few" not in sheet.tiles["Win rate"][1]
-    [headline] = headlines(few.history)
-    assert headline.warnings == ["4 sessions: too few to mean much", "4 closed trades: too few to mean much"]
+def test_the_curve_begins_before_the_first_session_so_that_its_loss_is_seen(make: Make) -> None:
+    loss = "UPDATE metrics.daily_metrics SET equity = 97500, pnl = -2500, drawdown_pct = -2.5"
+    page = make(Scenario(sessions=1), change=loss)
+    returns = page.section("Returns")
+    assert "from $100,000 before the first session to $97,500 on 2026-01-02" in returns
+    assert "$100,000 → $97,500; dotted: the equity before the first session" in returns
+    assert returns.count(">start</text>") == 2, "in the equity and in the drawdown"
+    assert "There is one session so far" not in returns
+
+
+def test_where_the_equity_before_the_first_session_was_not_read_the_curve_begins_with_its_end(make: Make) -> None:
+    page = make(Scenario(sessions=3, slots_a_session=1))
+    returns = page.section("Returns")
+    assert "dotted: the first session&#39;s end" in returns
+    assert ">start</text>" not in returns
+    assert headlines(page.history)[0].bridge == ""
 
 
 def test_without_trades_the_rest_is_shown_and_the_trades_are_said_to_be_missing(make: Make) -> None:
@@ -167,8 +110,8 @@ def test_without_trades_the_rest_is_shown_and_the_trades_are_said_to_be_missing(
     assert 'aria-label="Exposure in' in idle.section("Trades and exposure")
 
 
-def test_one_session_gives_no_curves(make: Make) -> None:
-    day = make(Scenario(sessions=1))
+def test_a_single_reading_gives_no_curves(make: Make) -> None:
+    day = make(Scenario(sessions=1, slots_a_session=1))
     assert "Equity, Drawdown, Monthly returns, %" in day.section("Returns")
     assert "There is one session so far; a curve needs two." in day.section("Returns")
     assert "<svg" not in day.section("Returns")
@@ -244,8 +187,35 @@ def test_a_year_fits_and_says_how_to_get_the_trades_it_leaves_out(make: Make) ->
 
 def test_the_same_history_gives_the_same_page(sheet: Sheet, tmp_path: Path) -> None:
     again = write_tear_sheet(sheet.history, tmp_path / "again.html").read_text(encoding="utf-8")
-    made = re.compile("Made [^<]*")
+    made = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d exchange time")
     assert made.sub("", again) == made.sub("", sheet.html)
+
+
+def test_what_was_held_back_is_told_in_plain_words_and_counted_by_what_it_is(sheet: Sheet) -> None:
+    section = sheet.section("Slots")
+    held = sheet.sql("SELECT sum(rejected) AS rejected, sum(refused) AS refused FROM metrics.slot_health")[0]
+    assert "#" not in re.sub(r"&#\d+;|\(#|href=\"#", "", section)
+    assert "spread too wide" in section
+    assert "already held or on order (allow_duplicate_symbols)" in section
+    assert "capital fully deployed (max_utilization_pct)" in section
+    assert f"the quality filter rejected a stock {figures.count(held['rejected'])} times" in section
+    assert f"the risk limits refused an order {figures.count(held['refused'])} times" in section
+    assert "A stock counts in every slot." in section
+
+
+def test_the_foot_says_when_and_of_what_the_page_was_made(make: Make) -> None:
+    decided = (
+        "INSERT INTO lineage.materializations VALUES (2, 'sized_orders', '2026-01-02T10:15', 'run', 'ababababab', "
+        "'5e771295', 'hash', 0, '2026-01-02 15:15:02+00', '2026-01-02 15:15:03+00'), "
+        "(3, 'portfolio_status', '2026-01-02T10:30', 'run', 'cdcdcdcdcd', 'f00d', 'hash', 0, "
+        "'2026-01-02 15:30:02+00', '2026-01-02 15:30:03+00')"
+    )
+    foot = re.sub("<[^>]*>", "", make(Scenario(), change=decided).html.partition("<footer>")[2])
+    assert re.search(r"Made\d{4}-\d\d-\d\d \d\d:\d\d exchange time \(New York\), by quant-pipeline \d", foot)
+    assert "up to slot 2026-01-02T10:30" in foot
+    assert "version ababababab, which made sized_orders of slot 2026-01-02T10:15" in foot, "not what measured it"
+    assert "hash 5e771295" in foot
+    assert "Historylayout 2" in foot
 
 
 def test_nothing_of_the_page_comes_from_elsewhere(sheet: Sheet) -> None:
@@ -261,6 +231,20 @@ def test_a_page_that_cannot_be_written_is_refused_and_nothing_is_left_over(sheet
     with pytest.raises(UsageError, match="cannot be written"):
         write_tear_sheet(sheet.history, tmp_path / "taken")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_page_that_could_not_be_written_is_known_before_it_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory", encoding="utf-8")
+    for out, sentence in (
+        (tmp_path, "is a directory; name a file in it"),
+        (tmp_path / "missing" / "page.html", "there is no directory"),
+        (tmp_path / "file" / "page.html", "there is no directory"),
+        (tmp_path / f"{'long' * 70}.html", "cannot be written"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            refuse_unwritable(out)
+    refuse_unwritable(tmp_path / "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_history_that_is_missing_damaged_foreign_newer_or_empty_leaves_the_page_of_before(tmp_path: Path) -> None:

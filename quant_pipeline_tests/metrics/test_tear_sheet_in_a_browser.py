@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +30,21 @@ WORDS_CUT_OFF = """() => [...document.querySelectorAll('svg.chart')].flatMap(svg
         const box = text.getBoundingClientRect();
         return box.left < frame.left - 2 || box.right > frame.right + 2 || box.bottom > frame.bottom + 2;
     }).map(text => text.textContent);
+})"""
+IS_CUT = "one => one.scrollWidth > one.clientWidth + 1"
+LAST_COLUMN_BEYOND = """one => one.querySelector('thead th:last-child').getBoundingClientRect().right
+    - one.getBoundingClientRect().right"""
+FIRST_COLUMN_SHARE = """one => one.querySelector('tbody td').getBoundingClientRect().width / one.clientWidth"""
+ROWS_OF_CARDS = """() => [...document.querySelectorAll('.cards')].flatMap(cards => {
+    const rows = new Map();
+    for (const card of cards.children) {
+        const box = card.getBoundingClientRect();
+        rows.set(box.top, [...(rows.get(box.top) ?? []), box]);
+    }
+    return [...rows.values()].map(row => ({
+        bottoms: row.map(box => box.bottom), right: cards.getBoundingClientRect().right,
+        filled: Math.max(...row.map(box => box.right)),
+    }));
 })"""
 
 pytestmark = [
@@ -86,6 +102,54 @@ def test_the_page_never_scrolls_sideways_though_its_tables_do(page: Page, url: s
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     tables = page.locator(".scroll").evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length")
     assert tables > 0, "a name of sixty letters has to be scrolled to"
+
+
+def test_on_a_phone_the_result_of_a_trade_is_seen_before_one_scrolls(page: Page, url: str) -> None:
+    page.set_viewport_size({"width": PHONE, "height": 800})
+    page.goto(url)
+    for title, heads in (("Closed trades", ("net $", "R")), ("Open positions", ("unrealised $", "risk $"))):
+        table = page.locator(f"h3:text-is('{title}') + .cards .scroll").first
+        frame = table.bounding_box()
+        assert frame is not None
+        for head in heads:
+            box = table.locator("th", has_text=re.compile(f"^{re.escape(head)}$")).bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, head
+
+
+def test_on_a_phone_a_table_that_is_cut_says_so_and_its_last_column_can_be_scrolled_to(page: Page, url: str) -> None:
+    page.set_viewport_size({"width": PHONE, "height": 800})
+    page.goto(url)
+    cut = [table for table in page.locator(".scroll:visible").all() if table.evaluate(IS_CUT)]
+    assert len(cut) > 5
+    for table in cut:
+        said = table.evaluate(
+            "one => one.previousElementSibling?.matches('.cue') && one.previousElementSibling.innerText"
+        )
+        columns = table.locator("thead th").count()
+        assert said == f"{columns} columns: swipe sideways for the rest →"
+        assert table.evaluate("one => getComputedStyle(one).backgroundImage").count("gradient") == 4, (
+            "shaded at the edge"
+        )
+        table.evaluate("one => { one.scrollLeft = one.scrollWidth }")
+        assert table.evaluate(LAST_COLUMN_BEYOND) <= 1
+        assert table.evaluate(FIRST_COLUMN_SHARE) <= 0.5, "the first column stays and leaves room for the rest"
+
+
+def test_on_a_desk_no_table_of_ordinary_names_is_cut_and_none_says_so(page: Page, url: str) -> None:
+    page.set_viewport_size({"width": DESK, "height": 800})
+    page.goto(url)
+    assert page.locator(".cue:visible").count() == 0
+    assert [table.inner_text() for table in page.locator("#a1 .scroll:visible").all() if table.evaluate(IS_CUT)] == []
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_cards_beside_one_another_end_together_and_fill_the_row(page: Page, url: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(url)
+    for row in page.evaluate(ROWS_OF_CARDS):
+        assert max(row["bottoms"]) - min(row["bottoms"]) <= 1
+        assert row["right"] == pytest.approx(row["filled"], abs=1)
 
 
 @pytest.mark.parametrize("width", [DESK, PHONE])

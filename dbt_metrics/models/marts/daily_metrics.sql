@@ -5,13 +5,15 @@ with readings as (
     select
         account,
         session,
-        arg_max_null(portfolio_materialization_id, slot) as portfolio_materialization_id,
-        max_by(net_liquidation, slot) as equity,
-        max_by(capital, slot) as capital,
-        max_by(deployed, slot) as deployed,
-        min_by(net_liquidation, slot) as first_equity,
-        min_by(capital, slot) as first_capital,
-        count(*) as slots
+        -- The reading after the close is the last of its session.
+        arg_max_null(portfolio_materialization_id, (is_closing, slot)) as portfolio_materialization_id,
+        max_by(net_liquidation, (is_closing, slot)) as equity,
+        max_by(capital, (is_closing, slot)) as capital,
+        max_by(deployed, (is_closing, slot)) as deployed,
+        min_by(net_liquidation, (is_closing, slot)) as first_equity,
+        min_by(capital, (is_closing, slot)) as first_capital,
+        count(*) as readings,
+        count(*) filter (where not is_closing) as slots
 
     from {{ ref('int_account_readings') }}
     group by account, session
@@ -23,8 +25,8 @@ compared as (
 
     select
         readings.*,
-        coalesce(lag(equity) over by_session, case when slots > 1 then first_equity end) as base_equity,
-        coalesce(lag(capital) over by_session, case when slots > 1 then first_capital end) as base_capital,
+        coalesce(lag(equity) over by_session, case when readings > 1 then first_equity end) as base_equity,
+        coalesce(lag(capital) over by_session, case when readings > 1 then first_capital end) as base_capital,
         coalesce(session_number - lag(session_number) over by_session - 1, 0) as sessions_missed,
         row_number() over by_session as place
 

@@ -158,7 +158,8 @@ left join decided on scores.materialization_id = decided.scores_id
 left join intents
     on scores.slot = intents.slot
     and scores.symbol = intents.symbol
-inner join {{ source('lineage', 'materializations') }} as made on scores.materialization_id = made.id
+-- Every version is there. An inner join would have DuckDB expect a tenth of the rows, and join the rest the wrong way.
+left join {{ source('lineage', 'materializations') }} as made on scores.materialization_id = made.id
 left join {{ source('current', 'account') }} as account on scores.slot = account.slot
 left join {{ source('main', 'sized_orders') }} as sized_orders
     on coalesce(intents.sized_id, decided.sized_id) = sized_orders.materialization_id

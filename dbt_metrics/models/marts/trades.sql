@@ -87,7 +87,7 @@ last_readings as (
         max(read_at) as read_at,
         max(session) as session
 
-    from {{ ref('stg_account') }}
+    from {{ ref('int_account_readings') }}
     group by account
 
 ),
