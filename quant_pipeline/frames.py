@@ -295,6 +295,12 @@ _SCHEMAS = (
         net_exposure_pct=_number("Long less short value in percent of capital", nullable=True),
         open_positions=_structs("The open positions with the largest profit and loss", OPEN_POSITIONS_SQL),
         observed_at=_instant("Broker's time of the panel"),
+        worst_positions=_structs(
+            "Of the open positions not among those, the three with the smallest profit and loss, worst first; missing "
+            "where the panel was recorded before they were",
+            OPEN_POSITIONS_SQL,
+            nullable=True,
+        ),
     ),
 )  # fmt: skip
 

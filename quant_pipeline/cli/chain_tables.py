@@ -1,7 +1,8 @@
 """The sections of an explanation: a title and a table for each link of the chain from the order back to the bars.
 
 Rendering only, readable at 80 columns and without colour; ``explain`` prints them in this order. What was traded stands
-in exchange time, what this machine made in UTC; both with their day, for a market that is replayed has another.
+in exchange time, what this machine made in UTC; both with their day, for a market that is replayed has another. Words
+about an order are of both clocks in one table, which says of each whose time it is.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from rich.text import Text
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME
 from quant_pipeline.cli.panels import dollars, price, signed_dollars
+from quant_pipeline.history.journal_tables import OPEN_STATES
 from quant_pipeline.history.order_chain import OrderChain, Row, Version
 
 COMPONENTS = ("momentum", "mean_reversion", "volatility", "volume", "microstructure")
 OURS = ("planned", "sending", "unknown", "refused")
 """Events that are our own doing; the others are the broker's words."""
+READ_LATER = ("reconciled", "report")
+"""What the broker's lists said when they were read, or that nothing came: journaled by this machine's clock."""
 NOT_RECORDED = Text("Not recorded.", style="dim")
 
 
@@ -39,7 +43,7 @@ def sections(chain: OrderChain) -> Iterator[tuple[str, RenderableType]]:
     if chain.legs:
         yield "Orders", _legs(chain.legs)
         yield "What was said of them", _events(chain)
-        yield "Fills", _fills(chain.fills)
+        yield "Fills", _fills(chain)
         yield "Trade", _trade(chain)
     yield "Versions", _versions(chain)
 
@@ -208,23 +212,34 @@ def _legs(legs: Sequence[Row]) -> RenderableType:
 
 
 def _events(chain: OrderChain) -> RenderableType:
-    table = _table("exchange time", "by", "leg", "word", "status", ">filled", "text", space=1)
+    table = _table("time", "by", "leg", "word", "status", ">filled", "text", space=1)
     events = sorted(
         ((event, leg["leg"]) for leg in chain.legs for event in leg["events"]), key=lambda one: one[0]["id"]
     )
     bills = {event["order_ref"]: event["id"] for event, _ in events if event["kind"] == "commission"}
     for event, leg in events:
-        ours = event["kind"] in OURS
+        at, by = _when_and_by_whom(chain, event)
         code = f"{event['code']}: " if event["code"] is not None else ""
         filled = _whole(event["filled"]) if event["filled"] is not None else ""
         if event["filled"] and event["average_price"]:
             filled += f" at {price(event['average_price'])}"
         table.add_row(
-            _clock(event["at"]), "us" if ours else "broker", leg, event["kind"].replace("_", " "),
+            _clock(at), by, leg, event["kind"].replace("_", " "),
             event["status"] or "", filled,
             _billed(chain, event["order_ref"]) if event["id"] in bills.values() else f"{code}{event['text'] or ''}",
         )  # fmt: skip
-    return Group(table, Text("Ours by this machine's clock, the broker's by its own.", style="dim"))
+    whose = "In the exchange's time zone; broker by its clock, us and recorded by ours."
+    return Group(table, Text(whose, style="dim"))
+
+
+def _when_and_by_whom(chain: OrderChain, event: Row) -> tuple[dt.datetime | str, str]:
+    """The time of an event and whose clock it is of: a fill has the broker's, what else was read later only ours."""
+    if event["kind"] in OURS:
+        return event["at"], "us"
+    if event["kind"] == "fill":
+        told = next((fill["filled_at"] for fill in chain.fills if fill["exec_id"] == event["exec_id"]), None)
+        return (told, "broker") if told else (event["at"], "recorded")
+    return event["at"], "recorded" if event["exec_id"] or event["kind"] in READ_LATER else "broker"
 
 
 def _billed(chain: OrderChain, order_ref: str) -> str:
@@ -237,11 +252,15 @@ def _billed(chain: OrderChain, order_ref: str) -> str:
     return dollars(sum(known)) + (f" of {len(known)} fills" if len(known) > 1 else "") if known else ""
 
 
-def _fills(fills: Sequence[Row]) -> RenderableType:
-    if not fills:
-        return Text("None read yet; executions are read with the slots that follow.", style="dim")
+def _fills(chain: OrderChain) -> RenderableType:
+    if not chain.fills:
+        ended = _ended_unfilled(chain.legs[0])
+        return Text(
+            "It ended unfilled." if ended else "None read yet; executions are read with the slots that follow.",
+            style="dim",
+        )
     table = _table("exchange time", "side", ">shares", ">price", ">commission", "execution")
-    for fill in fills:
+    for fill in chain.fills:
         commission = dollars(fill["commission"]) if fill["commission"] is not None else "not yet"
         corrected = f", corrected by {fill['corrected_by']}" if fill["corrected_by"] else ""
         table.add_row(
@@ -249,6 +268,11 @@ def _fills(fills: Sequence[Row]) -> RenderableType:
             f"{fill['exec_id']}{corrected}",
         )  # fmt: skip
     return table
+
+
+def _ended_unfilled(leg: Row) -> bool:
+    """Whether an order is over without a share, so that no execution of it can follow."""
+    return leg["state"] not in OPEN_STATES and not leg["filled_quantity"]
 
 
 def _trade(chain: OrderChain) -> RenderableType:

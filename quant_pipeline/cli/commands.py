@@ -143,13 +143,13 @@ def status(watch: bool, as_json: bool) -> None:
     ),
 )
 @click.argument("order_ref_or_symbol")
-@click.option("--slot", metavar="KEY", help="The slot to look at. Default: the newest that decided on the symbol.")
+@click.option("--slot", metavar="KEY", help="The slot to look at. Default: that of the symbol's newest order.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def explain(order_ref_or_symbol: str, slot: str | None, as_json: bool) -> None:
     """Show the chain from an order back to the bars: versions, quote, score, limits, and every word of the broker.
 
-    Takes an order's reference, that of its bracket, or a symbol, of which it shows the newest slot. Of a stock that was
-    not ordered it says why not. Nothing is asked of the broker.
+    Takes an order's reference, that of its bracket, or a symbol, of which it shows the newest order and what the newest
+    slot decided. Of a stock that was not ordered it says why not. Nothing is asked of the broker.
     """
     from quant_pipeline.cli.explain import print_explanation
     from quant_pipeline.home import home_in_force

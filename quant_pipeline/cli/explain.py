@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,39 @@ from rich.text import Text
 
 from quant_pipeline.cli import chain_tables
 from quant_pipeline.cli.panels import console, price
+from quant_pipeline.errors import HistoryError
+from quant_pipeline.history.journal_reading import refuse_lost_journal
 from quant_pipeline.history.order_chain import OrderChain, Row, parse_asked, read_chain
 
 
 def print_explanation(home: Path, asked: str, slot: str | None, *, as_json: bool) -> None:
-    """Print the chain of what was asked for. Raises ``UsageError`` where there is no such order, symbol or slot."""
+    """Print the chain of what was asked for.
+
+    Raises ``UsageError`` where there is no such order, symbol or slot, and ``HistoryError`` after the explanation when
+    the order journal is gone, so that the orders were told from its copy in the history.
+    """
     chain = read_chain(home, parse_asked(asked, slot))
     if as_json:
-        click.echo(json.dumps({"explanation": verdict(chain), **asdict(chain)}, default=_plain))
-        return
+        click.echo(json.dumps(_as_json(chain), default=_plain))
+    else:
+        _print(chain)
+    try:
+        refuse_lost_journal(home)
+    except HistoryError as error:
+        raise HistoryError(f"The orders were told from the copy of the journal in the history: {error}") from error
+
+
+def _as_json(chain: OrderChain) -> dict[str, Any]:
+    newest = chain.newest
+    told = None if newest is None else {"slot": newest.slot, "explanation": verdict(newest)}
+    return {"explanation": verdict(chain), **asdict(replace(chain, newest=None)), "newest": told}
+
+
+def _print(chain: OrderChain) -> None:
     out = console()
     out.print(Text(f"{chain.order_ref}  ", style="bold") + Text(verdict(chain)))
+    if chain.newest is not None:
+        out.print(Text(f"In its newest slot, {chain.newest.slot}: {verdict(chain.newest)}"))
     for note in chain.notes:
         out.print(Text(note, style="yellow"))
     for title, content in chain_tables.sections(chain):

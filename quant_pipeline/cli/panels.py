@@ -111,6 +111,9 @@ def portfolio_panel(status: Mapping[str, Any], title: str) -> RenderableType:
         parts.append(Text("Entry is the average cost, commission included.", style="dim"))
     if len(shown) < status["positions"]:
         parts.append(Text(f"The best {len(shown)} by P&L of {status['positions']} positions.", style="dim"))
+    worst = status.get("worst_positions")  # a panel may have been recorded before they were
+    if worst is not None and len(worst):
+        parts.append(_worst_text(worst))
     return Panel(Group(*parts), title=title, title_align="left", width=PANEL_WIDTH)
 
 
@@ -160,6 +163,12 @@ def _positions_table(positions: Iterable[Mapping[str, Any]]) -> Table:
             _coloured(_signed(position["unrealized_pct"], 1)),
         )
     return table
+
+
+def _worst_text(positions: Iterable[Mapping[str, Any]]) -> Text:
+    """The positions that lose most, beside those that gain most."""
+    told = [Text(f"{one['symbol']} ") + _coloured(_signed(one["unrealized_pnl"], 2)) for one in positions]
+    return Text("The worst: ") + Text(", ").join(told) + Text(".")
 
 
 def _reasons(stage: str, frame: pd.DataFrame) -> Iterable[tuple[str, str, str]]:

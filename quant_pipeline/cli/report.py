@@ -16,7 +16,8 @@ from rich.text import Text
 from quant_pipeline.cli.panels import console
 from quant_pipeline.history.journal_reading import refuse_lost_journal
 from quant_pipeline.history.working_file import WorkingFile
-from quant_pipeline.metrics.tear_sheet import Headline, Tile, headlines, refuse_unwritable, write_tear_sheet
+from quant_pipeline.metrics.figures import MISSING
+from quant_pipeline.metrics.tear_sheet import UNREALISED, Headline, Tile, headlines, refuse_unwritable, write_tear_sheet
 from quant_pipeline.settings import Settings
 
 PAGE = "report.html"
@@ -65,6 +66,8 @@ def _print(headline: Headline) -> None:
         tiles = headline.tiles[first : first + PAIRS_A_LINE]
         table.add_row(*(text for tile in tiles for text in _pair(tile)))
     shown.print(table)
+    if any(tile.label == UNREALISED and tile.value != MISSING for tile in headline.tiles):
+        shown.print(Text("Net profit is after commission, unrealised P&L before it.", style="dim"))
     for warning in headline.warnings:
         shown.print(Text(f"{warning}.", style="yellow"))
     shown.print()

@@ -1,12 +1,12 @@
 """What a later decision of the same slot would have meant for one symbol, in a sentence.
 
-Which decisions there are is found by ``order_chain``; here they are compared, with the settings and the code behind
-them. A decision that comes to the same order for the symbol is not worth a word, so none is said of it.
+Which decisions there are is found by ``order_chain``; here they are compared, with the observations, the settings and
+the code behind them. A decision that comes to the same order for the symbol is not worth a word, so none is said of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,15 @@ MOST_SETTINGS = 6
 class Decision:
     """One decision on a symbol: its row of ``sized_orders``, None where it was not offered to the risk manager.
 
-    ``settings`` is what is recorded behind the hash, None where nothing is.
+    ``settings`` is what is recorded behind the hash, None where nothing is. ``observed`` has the data hash of every
+    frame of observations it was made from, by asset.
     """
 
     order: Row | None
     settings_hash: str
     settings: Row | None
     code_version: str
+    observed: Mapping[str, str]
 
 
 def other_outcome(symbol: str, first: Decision, later: Decision) -> str | None:
@@ -34,7 +36,9 @@ def other_outcome(symbol: str, first: Decision, later: Decision) -> str | None:
     outcome = _outcome(symbol, first.order, later.order)
     if outcome is None:
         return None
-    return ". ".join([outcome, *_other_settings(first, later), *_other_code(first, later)]) + "."
+    causes = [*_other_observations(first, later), *_other_settings(first, later), *_other_code(first, later)]
+    doubt = {0: [], 1: [], 2: ["Both may be the cause"]}.get(len(causes), ["Each of them may be the cause"])
+    return ". ".join([outcome, *causes, *doubt]) + "."
 
 
 def _outcome(symbol: str, was: Row | None, now: Row | None) -> str | None:
@@ -59,6 +63,13 @@ def _changes(was: Row, now: Row) -> Iterator[str]:
         then, since = was[f"{name}_price"], now[f"{name}_price"]
         if since != then:
             yield f"{name} at {since:,.2f} instead of {then:,.2f}"
+
+
+def _other_observations(first: Decision, later: Decision) -> Iterator[str]:
+    assets = sorted({*first.observed, *later.observed})
+    differing = [asset for asset in assets if first.observed.get(asset) != later.observed.get(asset)]
+    if differing:
+        yield f"On later observations ({', '.join(differing)})"
 
 
 def _other_settings(first: Decision, later: Decision) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The order journal for those who only read it: nothing is created, migrated or locked, and nothing takes seconds.
 
 ``OrderJournal`` needs the frames, checks the whole file and brings it to the present layout, which is right for those
-who send orders. ``explain`` and ``verify`` look at the journal as it lies there, through this.
+who send orders. ``explain`` and ``verify`` look at the journal as it lies there, through this; of a journal that is
+gone the copy in the history still tells ``explain``.
 """
 
 from __future__ import annotations
@@ -10,15 +11,26 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from duckdb import DuckDBPyConnection
 
 from quant_pipeline.errors import HistoryError
 from quant_pipeline.history.journal_tables import JOURNAL_TABLES, SCHEMA_VERSION, refuse_lost
+from quant_pipeline.history.rows import instant, mappings, text_of
 
 Row = dict[str, Any]
 
 JOURNAL = "orders.sqlite"
 """Its place below the home."""
+
+
+class JournaledRows(Protocol):
+    """What gives the rows of the journal: the journal itself, or its copy in the history."""
+
+    def rows(self, table: str, which: str = "", parameters: Sequence[object] = ()) -> list[Row]:
+        """Rows of ``intents``, ``events`` or ``fills``; ``which`` is what follows the table's name in SQL."""
+        ...
 
 
 class JournalReader:
@@ -55,6 +67,28 @@ class JournalReader:
         ).fetchall()
 
 
+class JournalCopy:
+    """The same rows from the copy of the journal in the history, their times written as the journal writes them."""
+
+    def __init__(self, connection: DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def rows(self, table: str, which: str = "", parameters: Sequence[object] = ()) -> list[Row]:
+        """Rows as ``JournalReader.rows`` gives them; parameters are texts, ``which`` has a ``?`` for nothing else."""
+        instants = [name for name, kind in JOURNAL_TABLES[table].items() if kind.startswith("TIMESTAMP")]
+        columns = [
+            f'epoch_us("{name}") AS "{name}"' if name in instants else f'"{name}"' for name in JOURNAL_TABLES[table]
+        ]
+        first, *others = which.split("?")
+        asked = first + "".join(text_of(str(value)) + rest for value, rest in zip(parameters, others, strict=True))
+        found = mappings(self._connection, f"SELECT {', '.join(columns)} FROM journal.{table} {asked}")
+        return [{**row, **{name: _as_journaled(row[name]) for name in instants}} for row in found]
+
+
+def _as_journaled(microseconds: int | None) -> str | None:
+    return None if microseconds is None else instant(microseconds).isoformat(timespec="microseconds")
+
+
 def refuse_lost_journal(home: Path) -> None:
     """Raise ``HistoryError`` when there was a journal below a home once and now there is none."""
     refuse_lost(home / JOURNAL)
@@ -67,6 +101,16 @@ def lost_journal(home: Path) -> str | None:
     except HistoryError as error:
         return str(error)
     return None
+
+
+@contextmanager
+def reading_or_copy(home: Path, history: DuckDBPyConnection) -> Iterator[JournaledRows]:
+    """The same as ``reading``, but where the journal is gone its copy in the history; ``lost_journal`` says if so."""
+    if lost_journal(home) is not None:
+        yield JournalCopy(history)
+        return
+    with reading(home) as journal:
+        yield journal
 
 
 @contextmanager

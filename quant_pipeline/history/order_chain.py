@@ -13,7 +13,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from duckdb import DuckDBPyConnection
 from quant_pipeline.errors import UsageError
 from quant_pipeline.history import journal_reading
 from quant_pipeline.history.decided_again import Decision, other_outcome
-from quant_pipeline.history.journal_reading import JournalReader
+from quant_pipeline.history.journal_reading import JournaledRows
 from quant_pipeline.history.rows import Row, instant, mappings, one, select, text_of
 from quant_pipeline.history.schema_version import tables_of
 from quant_pipeline.history.working_file import WorkingFile
@@ -31,18 +31,22 @@ from quant_pipeline.history.working_file import WorkingFile
 LEGS = ("entry", "stop", "target", "exit")
 # The further down a stage, the more of the chain its newest version leads to; a slot may have ended before the last.
 STAGES = ("sized_orders", "scores", "indicators", "quality_filter", "bars", "quotes", "universe")
+DECIDED = ("quality_filter", "indicators", "scores", "sized_orders")
+"""What a decision made of the observations; all else in its lineage was observed."""
 _REFERENCE = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d\d:\d\d):([^:]+)(?::({'|'.join(LEGS)}))?")
 _SLOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _NO_SYMBOL = re.compile(r"|.*:.*|\d{4}-\d\d-\d\d.*")
 """What cannot be a stock's symbol: nothing, a part of a reference, a day."""
 
-_LED_TO = """
+_MADE_FROM = """
     WITH RECURSIVE led(id) AS (
         SELECT {id}::BIGINT UNION
         SELECT input_materialization_id FROM lineage.inputs JOIN led ON materialization_id = led.id)
-    SELECT id FROM led UNION SELECT materialization_id FROM lineage.inputs
+    SELECT id FROM led"""
+
+_LED_TO = f"""{_MADE_FROM} UNION SELECT materialization_id FROM lineage.inputs
     JOIN lineage.materializations ON id = materialization_id
-    WHERE input_materialization_id = {id} AND asset = 'executions'"""
+    WHERE input_materialization_id = {{id}} AND asset = 'executions'"""
 
 _EXTENT = """
     SELECT source, first_date::VARCHAR AS first_date, last_date::VARCHAR AS last_date,
@@ -75,7 +79,7 @@ _LAST_PRICE = """
 
 
 class Asked(NamedTuple):
-    """What is to be explained; without a slot, the newest in which the symbol was decided on. ``leg`` may be None."""
+    """What is to be explained; without a slot, the symbol's newest order. ``leg`` may be None."""
 
     symbol: str
     slot: str | None
@@ -103,7 +107,8 @@ class OrderChain:
 
     ``decided`` is the version of the decision that is explained and ``sent`` says whether orders were journaled for
     it. ``legs`` are the journal's intents, each with its ``events``; ``last_price`` is the newest price recorded of
-    the symbol, with its slot; ``notes`` are sentences a reader must know.
+    the symbol, with its slot; ``notes`` are sentences a reader must know. ``newest`` is the chain of the newest slot
+    that decided on the symbol, where that was not asked for by name and is another than the one of its newest order.
     """
 
     symbol: str
@@ -129,6 +134,7 @@ class OrderChain:
     trades_measured: bool = False
     last_price: Row | None = None
     notes: tuple[str, ...] = ()
+    newest: OrderChain | None = None
 
 
 def parse_asked(text: str, slot: str | None = None) -> Asked:
@@ -154,18 +160,28 @@ def parse_asked(text: str, slot: str | None = None) -> Asked:
 
 
 def read_chain(home: Path, asked: Asked) -> OrderChain:
-    """Read the chain of a symbol in a slot.
+    """Read the chain of a symbol in a slot; without a slot, that of its newest order, else of its newest decision.
 
-    Raises ``UsageError`` when slot or symbol are not recorded, with the nearest that are, and ``HistoryError`` when the
-    history or the journal cannot be read.
+    Where the journal is gone, its copy in the history says what the orders were. Raises ``UsageError`` when slot or
+    symbol are not recorded, with the nearest that are, and ``HistoryError`` when the history or the journal cannot be
+    read.
     """
-    with WorkingFile(home).reading() as connection, journal_reading.reading(home) as journal:
-        slot = asked.slot or _newest_slot(connection, asked.symbol)
-        _refuse_unknown(connection, slot, asked.symbol)
-        return _chain(connection, journal, slot, asked)
+    with (
+        WorkingFile(home).reading() as connection,
+        journal_reading.reading_or_copy(home, connection) as journal,
+    ):
+        if asked.slot is not None:
+            _refuse_unknown(connection, asked.slot, asked.symbol)
+            return _chain(connection, journal, asked.slot, asked)
+        newest = _newest_slot(connection, asked.symbol)
+        ordered = _newest_ordered_slot(connection, journal, asked.symbol)
+        if ordered in (None, newest):
+            return _chain(connection, journal, newest, asked)
+        chain = _chain(connection, journal, ordered, asked)
+        return replace(chain, newest=_chain(connection, journal, newest, asked))
 
 
-def _chain(connection: DuckDBPyConnection, journal: JournalReader, slot: str, asked: Asked) -> OrderChain:
+def _chain(connection: DuckDBPyConnection, journal: JournaledRows, slot: str, asked: Asked) -> OrderChain:
     symbol = asked.symbol
     legs = journal.rows("intents", "WHERE slot = ? AND symbol = ? ORDER BY rowid", (slot, symbol))
     decided = _version_that_counts(connection, journal, slot, legs)
@@ -173,8 +189,11 @@ def _chain(connection: DuckDBPyConnection, journal: JournalReader, slot: str, as
     versions = _materializations(connection, f"WHERE id IN ({led_to}) ORDER BY id")
     of = {version.asset: version.materialization_id for version in versions}
     refs = [leg["order_ref"] for leg in legs]
-    marks = f"({', '.join('?' * len(refs))})"
+    marks = f"({', '.join('?' * len(refs)) or 'NULL'})"
     events = journal.rows("events", f"WHERE order_ref IN {marks} ORDER BY id", refs)
+    # The copy of the journal has its rows as they changed last, the log has them as they were planned.
+    planned = {event["order_ref"]: event["id"] for event in reversed(events)}
+    legs.sort(key=lambda leg: planned.get(leg["order_ref"], 0))
     measured, trade = _trade(connection, slot, symbol, legs)
 
     def row(asset: str) -> Row | None:
@@ -219,6 +238,15 @@ def _newest_slot(connection: DuckDBPyConnection, symbol: str) -> str:
     raise UsageError(f"{symbol} was in the universe of no recorded slot{_nearest(symbol, known)}.")
 
 
+def _newest_ordered_slot(connection: DuckDBPyConnection, journal: JournaledRows, symbol: str) -> str | None:
+    """The newest recorded slot in which an order for the symbol went out; what was only planned is none."""
+    sent = journal.rows("intents", "WHERE symbol = ? AND state NOT IN ('planned', 'refused')", (symbol,))
+    slots = ", ".join(text_of(slot) for slot in sorted({intent["slot"] for intent in sent}))
+    newest = connection.execute(f"SELECT max(slot) FROM lineage.materializations WHERE slot IN ({slots or 'NULL'})")
+    [slot] = newest.fetchone() or [None]
+    return slot
+
+
 def _refuse_unknown(connection: DuckDBPyConnection, slot: str, symbol: str) -> None:
     before, after = connection.execute(
         f"SELECT max(slot) FILTER (slot <= {text_of(slot)}), min(slot) FILTER (slot > {text_of(slot)}) "
@@ -245,7 +273,7 @@ def _nearest(symbol: str, known: Sequence[str]) -> str:
 
 
 def _version_that_counts(
-    connection: DuckDBPyConnection, journal: JournalReader, slot: str, legs: Sequence[Row]
+    connection: DuckDBPyConnection, journal: JournaledRows, slot: str, legs: Sequence[Row]
 ) -> Version:
     """The one the symbol's orders were sent for, else the one others of the slot were, else the newest."""
     senders = legs or journal.rows("intents", "WHERE slot = ? ORDER BY materialization_id DESC LIMIT 1", (slot,))
@@ -274,7 +302,7 @@ def _materializations(connection: DuckDBPyConnection, which: str) -> list[Versio
 
 def _notes(
     connection: DuckDBPyConnection,
-    journal: JournalReader,
+    journal: JournaledRows,
     slot: str,
     symbol: str,
     decided: Version,
@@ -318,6 +346,13 @@ def _decision(connection: DuckDBPyConnection, version: Version, symbol: str) -> 
         settings_hash=version.settings_hash,
         settings=_settings(connection, version.settings_hash),
         code_version=version.code_version,
+        observed={
+            made_from.asset: made_from.data_hash
+            for made_from in _materializations(
+                connection, f"WHERE id IN ({_MADE_FROM.format(id=version.materialization_id)}) ORDER BY id"
+            )
+            if made_from.asset not in DECIDED
+        },
     )
 
 

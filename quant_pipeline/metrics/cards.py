@@ -113,7 +113,7 @@ def _drawdown(days: list[Row], start: float | None, name: str) -> Card:
 
 
 def exposure(readings: Readings, account: str | None, name: str) -> Card:
-    """Long, short, gross and net value at the end of each session in which positions were read."""
+    """Long, short, gross and net value at the last reading of each session in which positions were read."""
     title = "Exposure, % of capital"
     days = [row for row in readings.days(account) if row["gross_exposure_pct"] is not None]
     absent = _absent(readings, "daily_metrics", len(days), "session with positions read", "a curve")
@@ -132,7 +132,8 @@ def exposure(readings: Readings, account: str | None, name: str) -> Card:
     picture = charts.exposure(
         f"{name}-exposure", sessions, _of_capital(days, "long_value"), _of_capital(days, "short_value"), lines, says
     )
-    return Card(title, "At the end of each session; short below zero.", picture)
+    note = "At the close of each session, or at its last reading where the close was not read; short below zero."
+    return Card(title, note, picture)
 
 
 def _of_capital(days: list[Row], value: str) -> list[float]:

@@ -23,9 +23,11 @@ from quant_pipeline.metrics.readings import Readings, Row, opened
 from quant_pipeline.metrics.tables import FEW_TRADES, tone_of
 
 FEW_SESSIONS = 20
-"""Of fewer sessions than these no ratio is given: the error of a Sharpe ratio of 20 is 3.5 a year."""
+"""Of fewer sessions than these no ratio is given, nor by ``performance_summary`` (``few_sessions`` of the dbt project):
+the error of a Sharpe ratio of 20 is 3.5 a year."""
 SESSIONS_A_YEAR = 252
 TOO_FEW = "too few"
+UNREALISED = "Unrealised P&L"
 DUST = 0.5
 NO_ACCOUNT = "account not recorded"
 
@@ -192,7 +194,7 @@ def _tiles(row: Row, still_open: Row) -> list[Tile]:
         _yearly("Calmar", row.get("calmar"), sessions, "yearly return / drawdown"),
         Tile("Exposure", figures.percent(row.get("average_gross_exposure_pct")), "average gross, of capital"),
         Tile("Net profit", figures.signed_dollars(net), _commission(row) if trades else of_trades, tone_of(net)),
-        Tile("Unrealised P&L", figures.signed_dollars(unrealized), _positions(positions), tone_of(unrealized)),
+        Tile(UNREALISED, figures.signed_dollars(unrealized), _positions(positions), tone_of(unrealized)),
         Tile("Win rate", figures.share(won), _winners(row) if trades else of_trades, faint=pale),
         Tile("Profit factor", figures.ratio(row.get("profit_factor")), of_trades if pale or not trades else
              "won $ / lost $", faint=pale),
@@ -253,7 +255,9 @@ def _bridge(days: list[Row], row: Row, still_open: Row) -> str:
 
 
 def _positions(number: int) -> str:
-    return f"{figures.counted(number, 'open position')}, not in net profit" if number else "no open position"
+    if not number:
+        return "no open position"
+    return f"{figures.counted(number, 'open position')}, before commission, not in net profit"
 
 
 def _winners(row: Row) -> str:

@@ -16,13 +16,17 @@ import pandas as pd
 from quant_pipeline.errors import UsageError
 from quant_pipeline.quant.book import PortfolioPosition, read_book
 
+WORST = 3
+"""So many of the positions that are not among the best are listed, so that losers are not hidden."""
+
 
 @dataclass(frozen=True)
 class PortfolioMetrics:
     """The account at a glance; dollars and percent of capital.
 
     ``long_value`` and ``short_value`` are both positive and count working entries, as the limits do. ``daily_pnl`` is
-    NaN where it is not known. ``open_positions`` are the ``top`` positions by profit and loss, best first.
+    NaN where it is not known. ``open_positions`` are the ``top`` positions by profit and loss, best first, and
+    ``worst_positions`` the last of those that are not among them, worst first.
     """
 
     capital: float
@@ -38,6 +42,7 @@ class PortfolioMetrics:
     long_value: float
     short_value: float
     open_positions: tuple[PortfolioPosition, ...]
+    worst_positions: tuple[PortfolioPosition, ...]
 
     @property
     def utilization_pct(self) -> float:
@@ -86,6 +91,7 @@ class PortfolioMetrics:
             long_value=book.long_value,
             short_value=book.short_value,
             open_positions=tuple(by_profit[:top]),
+            worst_positions=tuple(by_profit[top:][: -WORST - 1 : -1]),
         )
 
     def to_frame(self, observed_at: dt.datetime) -> pd.DataFrame:
@@ -109,6 +115,7 @@ class PortfolioMetrics:
             "net_exposure_pct": self.net_exposure_pct,
             "open_positions": [_as_struct(position) for position in self.open_positions],
             "observed_at": pd.Timestamp(observed_at),
+            "worst_positions": [_as_struct(position) for position in self.worst_positions],
         }
         return pd.DataFrame([row])
 

@@ -1,6 +1,7 @@
 """What verification can find: a difference between what is recorded and what ought to be, and the verdict of a slot.
 
-Plain frozen data; ``recordings``, ``decisions``, ``orders`` and ``measured`` make differences, ``slots`` collects them.
+Plain frozen data, and how a value of the journal is told in it; ``recordings``, ``decisions``, ``orders`` and
+``measured`` make differences, ``slots`` collects them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
+
+from quant_pipeline.history.rows import instant
 
 
 class Kind(Enum):
@@ -94,3 +97,13 @@ class SlotVerdict:
             "not_decided_again": list(self.blocked),
             "differences": [difference.as_json() for difference in self.differences],
         }  # fmt: skip
+
+
+def is_time(column: str) -> bool:
+    """Whether a column of the journal holds instants."""
+    return column == "at" or column.endswith("_at")
+
+
+def as_told(column: str, value: object) -> object:
+    """A value of the journal as a person reads it: an instant, which is compared in microseconds, as a time in UTC."""
+    return instant(value).isoformat(sep=" ") if is_time(column) and isinstance(value, int) else value

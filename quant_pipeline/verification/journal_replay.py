@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from quant_pipeline.history.journal_tables import NEXT_BY_BROKER, NEXT_BY_US
 from quant_pipeline.history.rows import Row
-from quant_pipeline.verification.differences import Finding
+from quant_pipeline.verification.differences import Finding, as_told
 
 STATE_OF_STATUS = {
     "PreSubmitted": "working",
@@ -182,7 +182,8 @@ def _first_contradiction(intent: Row, ends: Iterable[Standing]) -> Finding:
     nearest = max(ends, key=lambda end: sum(alike(intent[name], getattr(end, name)) for name in _OUTCOME))
     name = next(name for name in _OUTCOME if not alike(intent[name], getattr(nearest, name)))
     ref, made = intent["order_ref"], getattr(nearest, name)
-    return Finding("intents", ref, name, f"{name} of {ref} is {intent[name]}; by its events and fills it is {made}")
+    stands, ought = as_told(name, intent[name]), as_told(name, made)
+    return Finding("intents", ref, name, f"{name} of {ref} is {stands}; by its events and fills it is {ought}")
 
 
 def _against_event(fill: Row, event: Row) -> Iterator[Finding]:

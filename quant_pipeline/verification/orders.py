@@ -16,7 +16,7 @@ from duckdb import DuckDBPyConnection
 from quant_pipeline.history.journal_reading import JournalReader
 from quant_pipeline.history.journal_tables import JOURNAL_TABLES
 from quant_pipeline.history.rows import Row, mappings, text_of
-from quant_pipeline.verification.differences import Difference, Finding, Kind
+from quant_pipeline.verification.differences import Difference, Finding, Kind, as_told, is_time
 from quant_pipeline.verification.recordings import Recording, Recordings
 
 KEYS = {"intents": "order_ref", "events": "id", "fills": "exec_id"}
@@ -125,7 +125,8 @@ def _copy_finding(table: str, key: Any, said: Row | None, copied: Row | None) ->
     column = next((name for name in JOURNAL_TABLES[table] if said[name] != copied[name]), None)
     if column is None:
         return None
-    each = f"{said[column]} in orders.sqlite and {copied[column]} in the history"
+    in_journal, in_copy = as_told(column, said[column]), as_told(column, copied[column])
+    each = f"{in_journal} in orders.sqlite and {in_copy} in the history"
     return Finding(table, key, column, f"{column} of {_named(table, key)} is {each}")
 
 
@@ -196,11 +197,7 @@ def _copied(connection: DuckDBPyConnection, table: str, which: str) -> list[Row]
 
 def _as_instants(row: Row) -> Row:
     """The journal's row with its times as the copy has them, in microseconds since 1970."""
-    return {name: _microseconds(value) if _is_time(name) else value for name, value in row.items()}
-
-
-def _is_time(name: str) -> bool:
-    return name == "at" or name.endswith("_at")
+    return {name: _microseconds(value) if is_time(name) else value for name, value in row.items()}
 
 
 def _microseconds(text: str | None) -> int | str | None:

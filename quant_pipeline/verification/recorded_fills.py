@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from quant_pipeline.history.rows import Row
-from quant_pipeline.verification.differences import Finding
+from quant_pipeline.verification.differences import Finding, as_told
 from quant_pipeline.verification.journal_replay import alike
 from quant_pipeline.verification.recordings import Recording, Recordings
 
@@ -64,7 +64,8 @@ def fill_findings(
             continue
         for name in _contradicted(fill, tale, settled.get(exec_id, 0)):
             recorded = tale.row[name] if name in tale.row else ", ".join(sorted(tale.accounts))
-            yield Finding("fills", exec_id, name, f"{name} of fill {exec_id} is {fill[name]}; {where} {recorded}")
+            text = f"{name} of fill {exec_id} is {as_told(name, fill[name])}; {where} {as_told(name, recorded)}"
+            yield Finding("fills", exec_id, name, text)
 
 
 def order_findings(slot: str, recordings: Recordings, intents: Mapping[str, Row]) -> Iterator[Finding]:

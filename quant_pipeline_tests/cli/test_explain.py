@@ -76,14 +76,59 @@ def section(printed: str, title: str) -> list[str]:
 def test_both_clocks_are_told_with_their_day(explain: Run, symbol: str) -> None:
     printed = explain(f"{FIRST}:{symbol}").stdout
     head, *events, note = section(printed, "What was said of them")
-    assert head.split()[:2] == ["exchange", "time"]
-    assert all(re.match(r"  \d\d-\d\d \d\d:\d\d:\d\d (us|broker) ", event) for event in events)
-    assert any(event.startswith("  11-20 10:1") for event in events)
-    assert "Ours by this machine's clock, the broker's by its own." in note
+    assert head.split()[:2] == ["time", "by"]
+    assert all(re.match(r"  \d\d-\d\d \d\d:\d\d:\d\d (us|broker|recorded) ", event) for event in events)
+    assert all(event.startswith("  11-20 10:1") for event in events if " broker " in event)
+    assert note.strip() == "In the exchange's time zone; broker by its clock, us and recorded by ours."
     assert re.search(r"quoted at +2026-11-20 10:1\d:\d\d EST, ", printed)
     _, *versions = section(printed, "Versions")
     assert versions
     assert all(re.search(r"\b[0-9a-f]{32} +[\d,]+ \d\d-\d\d \d\d:\d\d:\d\d *$", line) for line in versions)
+
+
+def test_a_fill_is_told_with_the_time_the_broker_gave_it_and_what_was_read_later_is_marked(
+    explain: Run, traded_slots: TradedSlots, tmp_path: Path
+) -> None:
+    home = traded_slots.copy(tmp_path / "home")
+    with closing(sqlite3.connect(home / "orders.sqlite")) as journal:
+        [ref] = journal.execute("SELECT order_ref FROM fills WHERE order_ref LIKE ? || ':%:entry'", (FIRST,)).fetchone()
+        journal.execute("UPDATE fills SET filled_at = '2026-11-20T15:15:44+00:00' WHERE order_ref = ?", (ref,))
+        journal.execute(
+            "INSERT INTO events (order_ref, at, kind, status) VALUES (?, '2026-12-01T12:00:00+00:00', 'reconciled', "
+            "'Filled')", (ref,),
+        )  # fmt: skip
+        journal.commit()
+    events = section(explain(ref, QUANT_HOME=str(home)).stdout, "What was said of them")
+    fills = [event.split() for event in events if event.split()[4:5] == ["fill"]]
+    assert fills
+    assert all(fill[:4] == ["11-20", "10:15:44", "broker", "entry"] for fill in fills)
+    assert ["12-01", "07:00:00", "recorded", "entry", "reconciled"] in [event.split()[:5] for event in events]
+
+
+def test_of_an_order_that_ended_unfilled_no_execution_is_awaited(
+    explain: Run, traded_slots: TradedSlots, tmp_path: Path
+) -> None:
+    home = traded_slots.copy(tmp_path / "home")
+    with closing(sqlite3.connect(home / "orders.sqlite")) as journal:
+        [ref] = journal.execute("SELECT order_ref FROM fills WHERE order_ref LIKE ? || ':%:entry'", (FIRST,)).fetchone()
+        journal.execute("DELETE FROM fills WHERE order_ref = ?", (ref,))
+        journal.commit()
+        assert "None read yet" in explain(ref, QUANT_HOME=str(home)).stdout
+        journal.execute("UPDATE intents SET state = 'cancelled', filled_quantity = 0 WHERE order_ref = ?", (ref,))
+        journal.commit()
+    assert section(explain(ref, QUANT_HOME=str(home)).stdout, "Fills")[0].strip() == "It ended unfilled."
+
+
+def test_a_symbol_alone_is_told_by_its_order_and_in_a_sentence_by_its_newest_slot(explain: Run, symbol: str) -> None:
+    printed = explain(symbol).stdout
+    head = " ".join(printed.partition("\n\n")[0].split())
+    newest = json.loads(explain(symbol, "--slot", SECOND, "--json").stdout)["explanation"]
+    assert head.startswith(f"{FIRST}:{symbol} LONG") or head.startswith(f"{FIRST}:{symbol} SHORT")
+    assert f"In its newest slot, {SECOND}: {newest}" in head
+    assert "Trade" in printed.splitlines()
+    told = json.loads(explain(symbol, "--json").stdout)
+    assert (told["slot"], told["newest"]) == (FIRST, {"slot": SECOND, "explanation": newest})
+    assert json.loads(explain(f"{FIRST}:{symbol}", "--json").stdout)["newest"] is None
 
 
 @pytest.fixture
@@ -197,14 +242,21 @@ def test_wrong_names_are_refused_in_a_sentence_that_says_the_nearest(explain: Ru
     assert_refused(explain("foo:bar"), 2, "'foo:bar' is no order reference and no symbol; write one like 2026-11-20T")
 
 
-def test_a_history_that_is_missing_or_a_journal_that_is_gone_is_told(
-    explain: Run, traded_slots: TradedSlots, tmp_path: Path, symbol: str
-) -> None:
+def test_a_history_that_is_missing_is_told(explain: Run, tmp_path: Path, symbol: str) -> None:
     assert_refused(explain(symbol, QUANT_HOME=str(tmp_path / "nowhere")), 1, "Nothing is recorded yet")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["tables", "json"])
+def test_when_the_journal_is_gone_its_copy_answers_and_that_is_said(
+    explain: Run, traded_slots: TradedSlots, tmp_path: Path, symbol: str, options: list[str]
+) -> None:
     home = traded_slots.copy(tmp_path / "copy")
     for file in home.glob("orders.sqlite*"):
         file.unlink()
-    assert_refused(explain(symbol, QUANT_HOME=str(home)), 1, "orders.sqlite", "is gone", "backup")
+    done = explain(f"{FIRST}:{symbol}", *options, QUANT_HOME=str(home))
+    assert_refused(done, 1, "told from the copy of the journal in the history", "orders.sqlite", "is gone", "backup")
+    assert f"{FIRST}:{symbol}" in done.stdout
+    assert "planned" in done.stdout
     assert not (home / "orders.sqlite").exists()
 
 

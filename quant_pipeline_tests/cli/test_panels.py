@@ -110,6 +110,15 @@ def test_it_says_how_many_positions_are_not_listed() -> None:
     assert "largest" not in shown(panels.portfolio_panel(status(), "Portfolio"))
 
 
+def test_the_worst_positions_are_not_hidden_behind_the_best() -> None:
+    losers = [position(symbol=symbol, unrealized_pnl=-pnl) for symbol, pnl in
+              (("BRK.B", 999_999.99), ("GOOGL", 888_888.88), ("ZORUX", 777_777.77))]  # fmt: skip
+    text = shown(panels.portfolio_panel(status(positions=48, worst_positions=losers), "Portfolio"))
+    assert "│ The worst: BRK.B -999,999.99, GOOGL -888,888.88, ZORUX -777,777.77. " in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "The worst" not in shown(panels.portfolio_panel(status(worst_positions=None), "Portfolio"))
+
+
 @given(
     price=st.floats(0.01, 9_999.99),
     quantity=st.integers(-99_999, 99_999),

@@ -82,6 +82,11 @@ def test_without_building_it_takes_the_metrics_as_they_are(here: Run, measured_h
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if "tear sheet is" not in line)
 
 
+def test_it_says_which_profit_is_after_commission(here: Run, measured_home: Path) -> None:
+    says = "Net profit is after commission, unrealised P&L before it."
+    assert here("report", "--no-build").stdout.count(says) == 2, "once an account"
+
+
 def test_the_page_is_written_without_the_journal_and_it_is_said_that_it_is_gone(here: Run, measured_home: Path) -> None:
     (measured_home / "working").mkdir()
     (measured_home / "working" / "orders.exists").touch()

@@ -29,7 +29,13 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 HISTORY_PAGE = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
-TEXTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING, "docs/history.md": HISTORY_PAGE}
+METRICS_PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+TEXTS = {
+    "README.md": README,
+    "CONTRIBUTING.md": CONTRIBUTING,
+    "docs/history.md": HISTORY_PAGE,
+    "docs/metrics.md": METRICS_PAGE,
+}
 SLOT = "2026-11-20T10:15"
 PROGRAM = "quant-pipeline"
 SECONDS = 100
@@ -71,6 +77,7 @@ TRIED = {
     "quant-pipeline indicators": "cli/test_references.py",
     ".venv/bin/dagster dev": "cli/test_up.py, which starts it",
     "export DAGSTER_HOME=$PWD/.quant/dagster": "test_the_dagster_home_is_where_it_is_said_to_be",
+    ".venv/bin/dagster job execute -m quant_pipeline.definitions -j end_of_day": "test_the_end_of_day_runs_without_up",
     "export QUANT_IB_HOST=127.0.0.1 QUANT_IB_PORT=4002": "test_the_paper_account_block_satisfies_the_doctor",
     ".venv/bin/quant-pipeline backup": "test_a_backup_restores_and_the_history_is_exported",
     ".venv/bin/quant-pipeline restore all.tar.zst": "test_a_backup_restores_and_the_history_is_exported",
@@ -209,6 +216,15 @@ def test_the_dagster_home_is_where_it_is_said_to_be(clone: Path, monkeypatch: py
     monkeypatch.setenv("DAGSTER_HOME", "restored after the test")
     assert dagster_home(clone / ".quant") == clone / ".quant" / "dagster"
     assert any((clone / ".quant" / "dagster").iterdir())
+
+
+def test_the_end_of_day_runs_without_up(clone: Path) -> None:
+    (block,) = blocks(METRICS_PAGE, "sh")
+    done = shell(clone, block)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (clone / ".quant" / "report.html").is_file()
+    with duckdb.connect(str(clone / ".quant" / "history.duckdb"), read_only=True) as history:
+        assert history.execute("SELECT count(*) FROM metrics.slot_health").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("query", [part.strip() for block in blocks(README, "sql") for part in block.split(";")][:-1])

@@ -61,7 +61,8 @@ def test_a_zero_has_no_sign_in_a_column_or_in_a_struct() -> None:
         values = {name: [zero] for name in FRAMES["portfolio_status"].columns}
         position = {"symbol": "A", "direction": "LONG", "unrealized_pnl": zero}
         return validate(
-            "portfolio_status", pd.DataFrame({**values, "open_positions": [[position]], "observed_at": [STARTED]})
+            "portfolio_status",
+            pd.DataFrame({**values, "open_positions": [[position]], "worst_positions": [[]], "observed_at": [STARTED]}),
         )
 
     assert data_hash("portfolio_status", panel(-0.0)) == data_hash("portfolio_status", panel(0.0))
@@ -86,7 +87,9 @@ def test_missing_numbers_in_structs_come_back_as_nan() -> None:
     position = {"symbol": "A", "direction": "LONG", "quantity": 1.0, "entry": None, "current": np.nan, "stop": 1.0}
     frame = validate(
         "portfolio_status",
-        pd.DataFrame({**panel, "open_positions": [[position]], "observed_at": [pd.Timestamp.now("UTC")]}),
+        pd.DataFrame(
+            {**panel, "open_positions": [[position]], "worst_positions": [[]], "observed_at": [pd.Timestamp.now("UTC")]}
+        ),
     )
     (back,) = to_frame("portfolio_status", to_arrow("portfolio_status", frame))["open_positions"].iloc[0]
     assert np.isnan([back["entry"], back["current"], back["target"]]).all()

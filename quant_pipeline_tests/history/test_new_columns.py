@@ -26,7 +26,10 @@ def history(tmp_path: Path) -> History:
     [
         ("account", ["daily_pnl"]),
         ("sized_orders", ["limits"]),
-        ("portfolio_status", ["daily_pnl", "long_value", "short_value", "gross_exposure_pct", "net_exposure_pct"]),
+        (
+            "portfolio_status",
+            ["daily_pnl", "long_value", "short_value", "gross_exposure_pct", "net_exposure_pct", "worst_positions"],
+        ),
     ],
 )
 def test_a_file_from_before_a_column_keeps_its_rows_and_takes_new_ones(

@@ -12,6 +12,7 @@ import pytest
 
 from quant_pipeline.errors import HistoryError, UsageError
 from quant_pipeline.history.order_chain import Asked, OrderChain, parse_asked, read_chain
+from quant_pipeline.history.order_journal import OrderJournal
 from quant_pipeline.history.store import History
 from quant_pipeline.history.working_file import WorkingFile
 from quant_pipeline_tests.traded_slots import FIRST, SECOND, TradedSlots
@@ -88,10 +89,34 @@ def test_a_quote_in_a_symbol_is_only_a_character(traded_slots: TradedSlots) -> N
         chain_of(traded_slots.home, "X' OR ''='")
 
 
-def test_a_symbol_alone_is_explained_where_it_was_decided_last(traded_slots: TradedSlots, sent: OrderChain) -> None:
-    newest = chain_of(traded_slots.home, sent.symbol)
-    assert newest.slot == SECOND
-    assert any(f"{FIRST}:{sent.symbol}:entry" in note for note in newest.notes)
+def test_a_symbol_alone_is_explained_by_its_newest_order(traded_slots: TradedSlots, sent: OrderChain) -> None:
+    ordered = chain_of(traded_slots.home, sent.symbol)
+    assert (ordered.slot, ordered.legs) == (FIRST, sent.legs)
+    assert ordered.newest is not None
+    assert (ordered.newest.slot, ordered.newest.legs) == (SECOND, ())
+    assert ordered.newest == chain_of(traded_slots.home, sent.symbol, SECOND)
+    assert chain_of(traded_slots.home, sent.order_ref).newest is None
+    assert any(f"{FIRST}:{sent.symbol}:entry" in note for note in ordered.newest.notes)
+
+
+def test_an_order_that_never_went_out_is_not_the_newest_order(
+    traded_slots: TradedSlots, sent: OrderChain, tmp_path: Path
+) -> None:
+    home = traded_slots.copy(tmp_path / "home")
+    with closing(sqlite3.connect(home / "orders.sqlite")) as journal:
+        journal.execute("UPDATE intents SET state = 'refused' WHERE symbol = ?", (sent.symbol,))
+        journal.commit()
+    assert chain_of(home, sent.symbol).slot == SECOND
+
+
+def test_a_symbol_that_was_never_ordered_is_explained_where_it_was_decided_last(traded_slots: TradedSlots) -> None:
+    symbol = symbol_where(
+        traded_slots.home,
+        f"SELECT symbol FROM quality_filter WHERE slot = '{SECOND}' AND NOT passed "
+        f"AND symbol NOT IN (SELECT symbol FROM executions)",
+    )
+    chain = chain_of(traded_slots.home, symbol)
+    assert (chain.slot, chain.newest) == (SECOND, None)
 
 
 # ---- an order that was sent -----------------------------------------------------------------------------------------
@@ -115,6 +140,24 @@ def test_a_later_decision_is_told_with_the_settings_that_differ(traded_slots: Tr
     assert "risk.max_position_pct 5 -> 3" in note
     assert "risk.max_utilization_pct 50 -> 90" in note
     assert "Code" not in note
+    assert "observations" not in note
+
+
+def test_a_later_decision_on_other_observations_is_told_with_them(
+    traded_slots: TradedSlots, sent: OrderChain, tmp_path: Path
+) -> None:
+    home = traded_slots.copy(tmp_path / "home")
+    with WorkingFile(home).transaction() as connection:
+        for asset in ("account", "portfolio"):
+            connection.execute(
+                "UPDATE lineage.inputs SET input_materialization_id = (SELECT max(id) FROM lineage.materializations "
+                f"WHERE asset = '{asset}' AND slot = '{SECOND}') WHERE materialization_id = (SELECT max(id) FROM "
+                f"lineage.materializations WHERE asset = 'sized_orders' AND slot = '{FIRST}') AND "
+                f"input_materialization_id IN (SELECT id FROM lineage.materializations WHERE asset = '{asset}')"
+            )
+    [note] = chain_of(home, sent.order_ref).notes
+    assert "On later observations (account, portfolio). Settings then -> now: " in note
+    assert note.endswith("Both may be the cause.")
 
 
 def test_a_later_decision_that_comes_to_the_same_is_not_worth_a_word(traded_slots: TradedSlots) -> None:
@@ -281,12 +324,18 @@ def test_a_slot_that_ended_early_is_explained_as_far_as_it_went(traded_slots: Tr
 # ---- what cannot be read --------------------------------------------------------------------------------------------
 
 
-def test_a_lost_journal_is_said_and_not_made_anew(traded_slots: TradedSlots, sent: OrderChain, tmp_path: Path) -> None:
+def test_of_a_lost_journal_the_copy_in_the_history_answers_and_none_is_made(
+    traded_slots: TradedSlots, sent: OrderChain, tmp_path: Path
+) -> None:
     home = traded_slots.copy(tmp_path / "home")
+    with closing(OrderJournal(home)) as journal:
+        History(home).mirror_journal(journal)
+    unordered = symbol_where(home, f"SELECT symbol FROM quality_filter WHERE slot = '{FIRST}' AND NOT passed")
+    asked = [(sent.order_ref, None), (sent.symbol, None), (unordered, FIRST)]
+    told = [chain_of(home, *each) for each in asked]
     for file in home.glob("orders.sqlite*"):
         file.unlink()
-    with pytest.raises(HistoryError, match=r"orders\.sqlite is gone"):
-        chain_of(home, sent.order_ref)
+    assert [chain_of(home, *each) for each in asked] == told
     assert list(home.glob("orders.sqlite*")) == []
 
 

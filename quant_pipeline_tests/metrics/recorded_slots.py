@@ -20,6 +20,7 @@ WHOLE, NOTHING_PASSED, INTERRUPTED, RERUN_HALFWAY = (
     "2026-11-20T11:00",
 )
 DECIDED_AGAIN = "2026-11-20T11:15"
+SENT_TWICE = "2026-11-20T11:30"
 _STARTED = dt.datetime(2026, 11, 20, 15, 15, tzinfo=dt.UTC)
 _PRICES = {"direction": "LONG", "entry_price": 150.25, "stop_price": 145.80, "target_price": 161.38}
 
@@ -47,6 +48,7 @@ def publish_recorded_slots(home: Path) -> Path:
     _record(history, RERUN_HALFWAY, universe("A", "B"), quality_filter("A", B="halted"))
     _record(history, RERUN_HALFWAY, universe("A"))
     _send_and_decide_again(history)
+    _send_in_two_runs(history)
     return history.publish()
 
 
@@ -56,14 +58,33 @@ def _send_and_decide_again(history: History) -> None:
     offered = [universe("A", "B"), quality_filter("A", "B"), scores(slot, A=81.0, B=74.5)]
     made = _record(history, slot, *offered, sized_orders(slot, A=None, B="5 % a symbol is reached"))
     journal = OrderJournal(history.home)
-    entry = f"{slot}:A:entry"
-    journal.plan([Intent(entry, "DU1", slot, "A", "entry", "BUY", "LMT", 30, 150.25, "DAY", None, made)])
-    journal.mark_sending(entry, 1, 1)
-    journal.record_event(entry, "status", state="working")
-    history.mirror_journal(journal)
+    _send(history, journal, slot, "A", made)
     _record(history, slot, executions(slot, A="sent"))
     decided = sized_orders(slot, A=None, B=None)
     _record(history, slot, *offered, decided, executions(slot, A="refused", B="refused"), run_id="another run")
+
+
+def _send_in_two_runs(history: History) -> None:
+    """A is sent; a later run finds other stocks, and sends B, which was refused before, and D, which was not seen."""
+    slot, journal = SENT_TWICE, OrderJournal(history.home)
+    offered = [universe("A", "B", "C", "E"), quality_filter("A", "B", "C", E="halted")]
+    decided = [scores(slot, A=81.0, B=74.5, C=72.0), sized_orders(slot, A=None, B=None, C="5 % a symbol is reached")]
+    _send(history, journal, slot, "A", _record(history, slot, *offered, *decided))
+    _record(history, slot, executions(slot, A="sent", B="refused"))
+    offered = [universe("B", "C", "D"), quality_filter("B", "C", "D")]
+    decided = [scores(slot, B=75.5, C=73.0, D=71.0), sized_orders(slot, B=None, C=None, D=None)]
+    made = _record(history, slot, *offered, *decided, run_id="another run")
+    _send(history, journal, slot, "B", made)
+    _send(history, journal, slot, "D", made)
+    _record(history, slot, executions(slot, B="sent", C="refused", D="sent"), run_id="another run")
+
+
+def _send(history: History, journal: OrderJournal, slot: str, symbol: str, made: int) -> None:
+    entry = f"{slot}:{symbol}:entry"
+    journal.plan([Intent(entry, "DU1", slot, symbol, "entry", "BUY", "LMT", 30, 150.25, "DAY", None, made)])
+    journal.mark_sending(entry, made, made)
+    journal.record_event(entry, "status", state="working")
+    history.mirror_journal(journal)
 
 
 def universe(*symbols: str) -> tuple[str, pd.DataFrame]:

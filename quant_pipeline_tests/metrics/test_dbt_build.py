@@ -15,6 +15,7 @@ from quant_pipeline_tests.metrics.recorded_slots import (
     INTERRUPTED,
     NOTHING_PASSED,
     RERUN_HALFWAY,
+    SENT_TWICE,
     WHOLE,
     publish_recorded_slots,
 )
@@ -67,6 +68,7 @@ def test_slot_health_counts_what_was_recorded(reader: duckdb.DuckDBPyConnection)
         (INTERRUPTED, 0, 0, None, None, None, None, None, None, None, None, None, None),
         (RERUN_HALFWAY, 1, 1, 0.5, "halted", None, None, None, None, None, None, None, None),
         (DECIDED_AGAIN, 2, 2, 1.0, None, 2, 2, 1, "5 % a symbol is reached", 3, 0, 0, None),
+        (SENT_TWICE, 4, 3, 0.75, "halted", 4, 4, 3, "5 % a symbol is reached", 9, 0, 0, None),
     ]
 
 
@@ -74,6 +76,16 @@ def test_what_was_decided_again_is_no_part_of_what_happened(reader: duckdb.DuckD
     assert reader.execute(
         "SELECT symbol, outcome, reason FROM metrics.signal_history WHERE slot = ? ORDER BY symbol", [DECIDED_AGAIN]
     ).fetchall() == [("A", "working", None), ("B", "refused", "5 % a symbol is reached")]
+
+
+def test_a_slot_that_two_runs_sent_orders_in_shows_the_orders_of_both(reader: duckdb.DuckDBPyConnection) -> None:
+    assert reader.execute(
+        "SELECT symbol, total_score, outcome, reason FROM metrics.signal_history WHERE slot = ? ORDER BY symbol",
+        [SENT_TWICE],
+    ).fetchall() == [
+        ("A", 81.0, "working", None), ("B", 75.5, "working", None), ("C", 72.0, "refused", "5 % a symbol is reached"),
+        ("D", 71.0, "working", None),
+    ]  # fmt: skip
 
 
 def test_people_find_the_metrics_explained_and_nothing_else_beside_them(reader: duckdb.DuckDBPyConnection) -> None:

@@ -125,6 +125,11 @@ def test_without_metrics_every_section_says_so_once(make: Make) -> None:
     assert "<svg" not in unbuilt.html
 
 
+def test_the_exposure_says_of_what_moment_it_is(make: Make) -> None:
+    says = "At the close of each session, or at its last reading where the close was not read; short below zero."
+    assert says in make(NORMAL).section("Trades and exposure")
+
+
 def test_sessions_without_a_reading_of_positions_leave_a_gap_in_the_exposure_only(make: Make) -> None:
     gap = "UPDATE metrics.daily_metrics SET {} = NULL WHERE session = '2026-01-06'"
     names = ("long_value", "short_value", "gross_exposure_pct", "net_exposure_pct", "open_positions")

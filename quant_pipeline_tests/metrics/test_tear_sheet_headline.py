@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from quant_pipeline.metrics import figures
+from quant_pipeline.metrics.project import PROJECT
 from quant_pipeline.metrics.tear_sheet import FEW_SESSIONS, headlines
 from quant_pipeline_tests.metrics.made_sheet import NORMAL, Sheet, made_sheet
 from quant_pipeline_tests.metrics.measured_history import Scenario
@@ -66,6 +67,11 @@ def test_ratios_of_a_year_are_not_given_of_few_sessions(make: Make, sheet: Sheet
         assert [page.tiles[name][0] for name in ratios] == [figures.ratio(row[name.lower()]) for name in ratios]
 
 
+def test_the_summary_holds_ratios_back_as_long_as_the_page_does() -> None:
+    project = (PROJECT / "dbt_project.yml").read_text(encoding="utf-8")
+    assert re.findall(r"^  few_sessions: (\d+)$", project, flags=re.MULTILINE) == [str(FEW_SESSIONS)]
+
+
 def test_a_sharpe_ratio_stands_with_its_standard_error(make: Make) -> None:
     # Lo (2002): the root of (1 + half the squared ratio of a day) / sessions, for a year.
     page = make(Scenario(), change="UPDATE metrics.performance_summary SET sessions = 252, sharpe = 2.0")
@@ -114,7 +120,7 @@ def test_the_unrealised_profit_stands_beside_the_net_profit_and_both_add_up_to_t
     )
     labels = list(page.tiles)
     assert labels.index("Unrealised P&L") == labels.index("Net profit") + 1
-    assert page.tiles["Unrealised P&L"] == ("+$500", "2 open positions, not in net profit")
+    assert page.tiles["Unrealised P&L"] == ("+$500", "2 open positions, before commission, not in net profit")
     assert headlines(page.history)[0].bridge == (
         "Equity +$1,500 = net profit of closed trades +$1,000, open positions +$500 unrealised and −$100 realised "
         "(commission, parts closed), other +$100 (prices of another moment, interest, cash moved)."

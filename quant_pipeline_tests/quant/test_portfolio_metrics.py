@@ -69,6 +69,18 @@ def test_open_positions_come_best_first_with_their_working_exits(metrics: Portfo
     assert (loss.symbol, loss.stop, loss.target) == ("LOSS", 47.0, 57.5)
 
 
+def test_of_those_that_are_not_listed_the_worst_three_are() -> None:
+    many = portfolio_of(*((f"S{n:02}", 10, 20.0, 20.0 + n) for n in range(14)))
+
+    def worst(top: int) -> list[str]:
+        metrics = PortfolioMetrics.from_frames(account_of(), many, orders_of(), top=top)
+        return [position.symbol for position in metrics.worst_positions]
+
+    assert worst(10) == ["S00", "S01", "S02"]
+    assert worst(12) == ["S00", "S01"]
+    assert worst(14) == []
+
+
 def test_only_the_top_positions_are_listed() -> None:
     many = portfolio_of(*((f"S{n}", 10, 20.0, 20.0 + n) for n in range(15)))
     listed = PortfolioMetrics.from_frames(account_of(), many, orders_of(), top=3).open_positions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -250,6 +251,19 @@ def test_a_changed_fill_is_found(home: Path) -> None:
     [found] = differences(home)
     assert (found.asset, found.column) == ("orders.sqlite fills", "price")
     assert "event" in found.text, "the log tells which of the two is wrong"
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("fills", "filled_at"), ("intents", "updated_at"), ("intents", "created_at"), ("events", "at")],
+)
+def test_a_changed_time_is_told_as_a_time(home: Path, table: str, column: str) -> None:
+    first = f"rowid = (SELECT min(rowid) FROM {table} WHERE order_ref LIKE '{FIRST}%:entry')"
+    change_journal(home, f"UPDATE {table} SET {column} = '2026-11-20T15:14:00.250000+00:00' WHERE {first}")
+    told = [found.text for found in differences(home) if found.column == column or column == "at"]
+    assert told
+    assert any("2026-11-20 15:14:00.250000+00:00" in text for text in told)
+    assert not any(re.search(r"\d{16}", text) for text in told)
 
 
 def test_an_order_that_was_added_by_hand_is_found(home: Path) -> None:

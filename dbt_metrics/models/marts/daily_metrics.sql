@@ -10,9 +10,10 @@ with readings as (
         max_by(net_liquidation, (is_closing, slot)) as equity,
         max_by(capital, (is_closing, slot)) as capital,
         max_by(deployed, (is_closing, slot)) as deployed,
-        min_by(net_liquidation, (is_closing, slot)) as first_equity,
-        min_by(capital, (is_closing, slot)) as first_capital,
-        count(*) as readings,
+        min_by(first_net_liquidation, (is_closing, slot)) as first_equity,
+        min_by(first_capital, (is_closing, slot)) as first_capital,
+        arg_min_null(first_daily_pnl, (is_closing, slot)) as first_daily_pnl,
+        sum(readings) as readings,
         count(*) filter (where not is_closing) as slots
 
     from {{ ref('int_account_readings') }}
@@ -20,17 +21,31 @@ with readings as (
 
 ),
 
--- A session is measured from the last reading before it; the first one from its own first reading, if it has several.
+-- A session is measured from the last reading before it; the first one from what the account was at the close before,
+-- which the broker's result of the day tells, or else from its own first reading, if it has several.
+started as (
+
+    select
+        *,
+        coalesce(first_equity - first_daily_pnl, case when readings > 1 then first_equity end) as start_equity,
+        -- Below the equity the capital is a cap, which the equity of before may not have reached.
+        case when first_capital < first_equity then least(first_capital, start_equity) else start_equity end
+            as start_capital
+
+    from readings
+
+),
+
 compared as (
 
     select
-        readings.*,
-        coalesce(lag(equity) over by_session, case when readings > 1 then first_equity end) as base_equity,
-        coalesce(lag(capital) over by_session, case when readings > 1 then first_capital end) as base_capital,
+        started.*,
+        coalesce(lag(equity) over by_session, start_equity) as base_equity,
+        coalesce(lag(capital) over by_session, start_capital) as base_capital,
         coalesce(session_number - lag(session_number) over by_session - 1, 0) as sessions_missed,
         row_number() over by_session as place
 
-    from readings
+    from started
     inner join {{ ref('int_sessions') }} as sessions using (session)
     window by_session as (partition by account order by session)
 

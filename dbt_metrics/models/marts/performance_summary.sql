@@ -69,13 +69,15 @@ of_days as (
         max_by(cumulative_return_pct, session) as total_return_pct,
         max(drawdown_sessions) as max_drawdown_sessions,
         min(max_drawdown_pct) as max_drawdown_pct,
-        arg_max_null(volatility_pct, session) as volatility_pct,
-        arg_max_null(sharpe, session) as sharpe,
-        arg_max_null(sortino, session) as sortino,
+        -- Of a few sessions no figure of a year is given: it would be chance.
+        sessions >= {{ var('few_sessions') }} as are_enough,
+        case when are_enough then arg_max_null(volatility_pct, session) end as volatility_pct,
+        case when are_enough then arg_max_null(sharpe, session) end as sharpe,
+        case when are_enough then arg_max_null(sortino, session) end as sortino,
         avg(gross_exposure_pct) as average_gross_exposure_pct,
         avg(turnover_pct) as turnover_pct,
         count(return_pct) as returns,
-        case when returns > 0 and total_return_pct > -100
+        case when are_enough and returns > 0 and total_return_pct > -100
             then 100 * ((1 + total_return_pct / 100) ** ({{ var('sessions_per_year') }} / returns) - 1)
         end as annual_return_pct
 

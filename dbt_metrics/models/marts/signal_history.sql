@@ -84,8 +84,8 @@ executions as not materialized (
         reason,
         case when outcome <> 'refused' or status = 'rejected' then status end as state
 
-    from {{ source('main', 'executions') }}
-    where leg = 'entry' and materialization_id in (select materialization_id from counted where asset = 'executions')
+    from {{ ref('stg_executions') }}
+    where leg = 'entry'
 
 ),
 

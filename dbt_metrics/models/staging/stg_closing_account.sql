@@ -9,6 +9,10 @@ select
     account.capital,
     account.deployed,
     account.read_at,
+    1 as readings,
+    account.net_liquidation as first_net_liquidation,
+    account.capital as first_capital,
+    account.daily_pnl as first_daily_pnl,
     portfolio.id as portfolio_materialization_id
 
 from {{ source('main', 'closing_account') }} as account

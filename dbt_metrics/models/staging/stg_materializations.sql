@@ -1,10 +1,11 @@
--- The version of each asset that counts in its slot: that of the run whose orders were sent, for what was decided again
--- later is no part of what happened; the newest where none were sent, or where that run made no version of its own.
+-- The version of each asset that counts in its slot: that of the first run whose orders were sent, for what was decided
+-- again later is no part of what happened; the newest where none were sent, or where that run made no version of its own.
+-- What other runs of the slot sent is added to its orders, in stg_sized_orders and stg_executions.
 with sending as (
 
     select
         intents.slot,
-        max_by(materializations.run_id, materializations.id) as run_id
+        min_by(materializations.run_id, materializations.id) as run_id
 
     from {{ source('journal', 'intents') }} as intents
     inner join {{ source('lineage', 'materializations') }} as materializations
