@@ -314,7 +314,10 @@ def _locked(path: Path) -> Any:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         handle.close()
-        raise UsageError(f"Another gateway has the paper book {path.parent} open; stop that one first.") from error
+        raise UsageError(
+            f"Another gateway has the paper book {path.parent} open; end it with quant-pipeline gateway --stop, "
+            "or choose another home with --home."
+        ) from error
     handle.truncate(0)
     handle.write(f"{os.getpid()}\n")
     handle.flush()

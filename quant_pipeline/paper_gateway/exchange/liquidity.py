@@ -2,8 +2,9 @@
 
 An order that arrives takes at most the size the quote shows on the other side; what is shown fills up again after a
 second. An order that rests gets at most a share of the volume that traded at its price or through it, minute by minute,
-and at least one round lot of a minute that reached it. What one order took, the next one on the same side of the same
-stock does not find again. The share is the gateway's ``liquidity`` option; None fills every order whole.
+and at least one round lot of a minute that reached it, where so much traded. What one order took, the next one on the
+same side of the same stock does not find again. The share is the gateway's ``liquidity`` option; None fills every order
+whole.
 
 A range does not say at which of its prices how much was traded; its volume is taken to be spread evenly over it. Asked
 by ``order_floor``; whether and at what price an order is filled is ``matching``'s business.
@@ -57,8 +58,10 @@ class Liquidity:
         since, taken = self._traded.get(side, (minute, 0))
         if since != minute:
             since, taken = minute, 0
-        volume = 0.0 if prices is None else prices.volume * share_through(order, prices)
-        shares = max(0, min(order.remaining, max(ROUND_LOT, int(self._share * volume)) - taken))
+        traded = 0 if prices is None else prices.volume
+        volume = 0.0 if prices is None else traded * share_through(order, prices)
+        allowed = min(traded, max(ROUND_LOT, int(self._share * volume)))
+        shares = max(0, min(order.remaining, allowed - taken))
         self._traded[side] = (since, taken + shares)
         return shares
 

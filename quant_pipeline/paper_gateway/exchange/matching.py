@@ -41,8 +41,8 @@ def on_arrival(order: Order, quote: Quote) -> Touch | None:
 
     A market order takes the other side of the quote; so does a limit order that crosses it, and a stop whose price the
     last trade has already reached. A stop-limit that was reached takes it only where its limit allows. Where the quote
-    lies beyond what the bar being played reached, the fill is at the bar's end: a recorded bar says what traded, its
-    quote is a model.
+    lies beyond what the bar being played will have reached, the fill is at the last trade: a recorded bar says what
+    traded, its quote is a model, and the end of the bar is not known yet.
     """
     buying = order.terms.action is Action.BUY
     touch = quote.ask if buying else quote.bid
@@ -55,7 +55,7 @@ def on_arrival(order: Order, quote: Quote) -> Touch | None:
         return None
     if kind is OrderType.STOP_LIMIT and not _allows(order, touch):
         return Touch(None)
-    return Touch(min(max(touch, quote.lowest), quote.highest))
+    return Touch(touch if quote.lowest <= touch <= quote.highest else quote.last)
 
 
 def in_range(order: Order, prices: PriceRange) -> Touch | None:

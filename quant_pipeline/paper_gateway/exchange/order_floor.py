@@ -73,12 +73,14 @@ class OrderFloor:
         held = self.locate(order, now)
         if held:
             return held
-        order = self._kept(order, started(order, quote.last))
-        touch = on_arrival(order, quote)
+        at_work = self._kept(order, started(order, quote.last))
+        # A trailing stop's price is known from now on.
+        news: list[OrderEvent] = [] if at_work == order else [OrderReported(at_work)]
+        touch = on_arrival(at_work, quote)
         if touch is None:
-            return []
-        shares = 0 if touch.price is None else self._liquidity.take_shown(order, quote, now)
-        return self._touched(order, touch, shares, now, REMOVED_LIQUIDITY)
+            return news
+        shares = 0 if touch.price is None else self._liquidity.take_shown(at_work, quote, now)
+        return news + self._touched(at_work, touch, shares, now, REMOVED_LIQUIDITY)
 
     def end(self, order: Order, at: dt.datetime, reason: str) -> list[OrderEvent]:
         """Cancel an order and the children that sleep behind it, even when a part of it was filled."""

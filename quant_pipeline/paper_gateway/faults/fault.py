@@ -87,7 +87,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "price_off_grid": Kind(
         Moment.REQUEST,
-        "answers an order with 110, which the client library leaves pending for ever",
+        "answers an order with 110, which ib_insync leaves pending for ever",
         "place_order",
         110,
         "The price does not conform to the minimum price variation for this contract.",
@@ -101,7 +101,9 @@ CATALOGUE: dict[str, Kind] = {
         (10147, 10148),
     ),
     "fill_after_cancel": Kind(
-        Moment.REQUEST, "tells that an order is cancelled, and then that it was filled all the same", "cancel_order"
+        Moment.REQUEST,
+        "tells that an order is cancelled, then that it was filled at its own price all the same",
+        "cancel_order",
     ),
     "preset_tif": Kind(
         Moment.REQUEST,
@@ -153,15 +155,27 @@ CATALOGUE: dict[str, Kind] = {
     "quote_farm_down": Kind(Moment.CLOCK, "tells 2103; no quotes for `seconds`, then 2104"),
     "history_farm_down": Kind(Moment.CLOCK, "tells 2105; no bars for `seconds`, then 2106"),
     "restart": Kind(Moment.CLOCK, "closes every connection and takes none for `seconds`"),
-    "halt": Kind(Moment.MARKET, "halts trading in `symbol` for `seconds` (tick 49)"),
+    "halt": Kind(Moment.MARKET, "halts trading in `symbol` (tick 49) from `after` on for `seconds`, or always"),
     "no_shares_to_short": Kind(
-        Moment.MARKET, "no shares of `symbol` to borrow for `seconds`: a short sale is held with 404"
+        Moment.MARKET,
+        "no shares of `symbol` to borrow from `after` on for `seconds`, or ever: a short sale is held with 404",
     ),
-    "thin_market": Kind(Moment.MARKET, "shows and trades at most `shares` of `symbol` at a time: partial fills"),
+    "thin_market": Kind(
+        Moment.MARKET, "shows and trades at most `shares` of `symbol` at a time, a minute at most: partial fills"
+    ),
     "split_frames": Kind(Moment.WIRE, "sends what is said in pieces of `bytes`; 0 draws their sizes"),
     "slow": Kind(Moment.WIRE, "sends what is said `seconds` late, by the machine's clock"),
 }
 """Every fault by name."""
+
+_OTHER_TEXTS = {
+    10090: "Part of requested market data is not subscribed. Subscription-independent ticks are still active.",
+    10147: "OrderId that needs to be cancelled is not found.",
+    10167: "Requested market data is not subscribed. Displaying delayed market data.",
+    10168: "Requested market data is not subscribed. Delayed market data is not enabled.",
+    10197: "No market data during competing live session",
+}
+"""The words of codes that a fault can tell instead of its own."""
 
 MESSAGES = (
     "start_api", "place_order", "cancel_order", "history", "quote", "scan", "contract_details", "executions",
@@ -256,7 +270,8 @@ class Fault:
     @property
     def error(self) -> tuple[int, str]:
         """The code and the words it answers with."""
-        return self.code or self.kind.code, self.text or self.kind.text
+        code = self.code or self.kind.code
+        return code, self.text or _OTHER_TEXTS.get(code, self.kind.text)
 
     def concerns(self, now: dt.datetime, subject: Subject) -> bool:
         """Whether it is about this subject at this time; ``now`` is exchange time."""

@@ -15,7 +15,7 @@ from quant_pipeline.paper_gateway.protocol.wire import UNSET, Field
 
 Message = list[Field]
 
-ORDER_TYPES = "ACTIVETIM,DAY,GTC,LMT,MKT,OCA,STP"
+ORDER_TYPES = "ACTIVETIM,DAY,GTC,LMT,MKT,OCA,STP,STPLMT,TRAIL"
 MARKET_RULE_ID = 26
 TIME_ZONE = "America/New_York"
 BBO_EXCHANGE = "9c0001"

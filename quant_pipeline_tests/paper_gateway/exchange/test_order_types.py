@@ -73,7 +73,7 @@ def test_a_stop_limit_is_filled_by_what_certainly_came_after_its_trigger(
 
 
 def test_a_trailing_stop_follows_the_highest_price_and_never_falls_back(room: Room) -> None:
-    assert room.place(1, "SELL", "TRAIL", amount=1.0, tif="GTC") == ["1 PreSubmitted trigger"]
+    assert room.place(1, "SELL", "TRAIL", amount=1.0, tif="GTC") == ["1 PreSubmitted trigger"] * 2
     assert room.order(1).trailing_stop == 49.0
     room.market.prints("AAA", ("10:20", 51.5), ("10:25", 50.8), ("10:30", 50.45))
     assert room.move("10:21") == []

@@ -45,6 +45,13 @@ QUOTE = ScriptedMarket().quote("AAA", at("10:15"))
 assert QUOTE is not None
 
 
+@pytest.mark.parametrize("action", ["BUY", "SELL"])
+def test_a_quote_beyond_its_bar_fills_at_the_last_trade_and_not_at_an_end_nobody_knows_yet(action: str) -> None:
+    assert QUOTE is not None
+    narrow = replace(QUOTE, lowest=49.995, highest=50.005)
+    assert arrives_at(order("MKT", None, action=action), narrow) == narrow.last == 50.0
+
+
 @pytest.mark.parametrize(
     ("action", "kind", "price", "filled"),
     [

@@ -143,6 +143,10 @@ def test_a_thin_market_fills_in_parts(room: GatewayRoom, ib: IB) -> None:
     trade = buy(ib, price=50.01, quantity=100)
     until(ib, lambda: trade.orderStatus.filled == 30)
     assert (status(trade), trade.orderStatus.remaining) == ("Submitted", 70)
+    room.market.shares_a_print = 100_000
+    room.market.prints("AAA", ("10:20", 50.0))
+    room.move_to("10:21")
+    until(ib, lambda: trade.orderStatus.filled == 60)
 
 
 def test_connectivity_may_be_lost_and_come_back_with_the_data_kept(room: GatewayRoom, ib: IB) -> None:
