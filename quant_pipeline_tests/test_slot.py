@@ -228,7 +228,7 @@ def test_the_scores_explain_themselves(morning: Morning) -> None:
 
 
 def test_what_was_sent_while_a_slot_went_on_is_still_told_when_it_is_over(tmp_path: Path) -> None:
-    settings = load_settings(home=tmp_path, broker={"messages_per_second": 0})
+    settings = load_settings(home=tmp_path, broker={"messages_per_second": 0}, universe={"size": 12})
     try:
         embedded.ensure_running(settings, at=datetime.fromisoformat(FIRST))
         sent = run_slot(settings, FIRST).frames["executions"]

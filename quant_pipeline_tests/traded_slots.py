@@ -16,6 +16,8 @@ from quant_pipeline_tests.broker.conftest import running_gateway
 FIRST, SECOND = "2026-11-20T10:15", "2026-11-20T10:30"
 HALF = {"max_utilization_pct": 50.0}
 SMALLER = {"max_position_pct": 3.0}
+STOCKS = {"size": 40}
+"""Enough for every kind of fill and refusal; a hundred copies of the home are verified."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ def trade(folder: Path) -> TradedSlots:
     """
     home = folder / "home"
     with running_gateway(folder / "gateway") as gateway:
-        first = gateway.settings(home=home, risk=HALF)
+        first = gateway.settings(home=home, risk=HALF, universe=STOCKS)
         materialise(first, slot=FIRST)
     with running_gateway(folder / "gateway", at=f"{SECOND}:00") as gateway:
-        other, second = gateway.settings(home=home, risk=SMALLER), gateway.settings(home=home)
+        other = gateway.settings(home=home, risk=SMALLER, universe=STOCKS)
+        second = gateway.settings(home=home, universe=STOCKS)
         materialise(other, slot=FIRST)
         materialise(second, slot=SECOND)
     return TradedSlots(home, {FIRST: first, SECOND: second}, other)

@@ -22,6 +22,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from quant_pipeline.errors import HistoryError
+from quant_pipeline.history.open_file_copy import copy_open_file
 from quant_pipeline.history.working_file import CATALOG, NEW_FILE, WorkingFile
 
 ATTEMPTS = 3
@@ -29,7 +30,6 @@ ATTEMPTS = 3
 COMPACT_SECONDS = 900.0
 INTERRUPT_SECONDS = 0.002
 COMPACTED = "compacted"
-CHUNK_BYTES = 16 * 1024 * 1024
 # Settled bars, which every reading goes through, beside each other and not between the partial ones of each slot.
 ORDER = {("main", "bars"): "ORDER BY live, rowid"}
 
@@ -105,8 +105,7 @@ def _copy_of(file: WorkingFile, copy: Path) -> int:
                 f"Compacting {file.path} needs {2 * size / 1e6:,.0f} MB of free space beside it and there are "
                 f"{free / 1e6:,.0f} MB; free some, nothing was changed."
             )
-        with os.fdopen(os.dup(descriptor), "rb") as source, copy.open("wb") as target:
-            shutil.copyfileobj(source, target, CHUNK_BYTES)
+        copy_open_file(descriptor, copy)
         return size
     finally:
         file.release(descriptor)

@@ -8,8 +8,6 @@ short transaction. Which relations the metrics have is dbt's business; when they
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -19,12 +17,12 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from quant_pipeline.errors import HistoryError
+from quant_pipeline.history.open_file_copy import copy_open_file
 from quant_pipeline.history.schema_version import tables_of
 from quant_pipeline.history.working_file import WorkingFile
 
 SCHEMA = "metrics"
 MADE_FROM = "lineage.metrics"
-CHUNK_BYTES = 1024 * 1024
 _NOTE_COMMENTS = {
     f"TABLE {MADE_FROM}": "What metrics.* were made from, in one row; not there when they were made in parts",
     f"COLUMN {MADE_FROM}.made_at": "When they were taken over into the history",
@@ -75,8 +73,7 @@ def copy_to(file: WorkingFile, target: Path) -> None:
     with file.checkpoints():
         descriptor = file.checkpoint()
         try:
-            with os.fdopen(os.dup(descriptor), "rb") as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy, CHUNK_BYTES)
+            copy_open_file(descriptor, target)
         except OSError as error:
             target.unlink(missing_ok=True)
             raise HistoryError(

@@ -7,11 +7,10 @@ but another publication changes the file itself. ``History.publish`` calls this.
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 from quant_pipeline.errors import HistoryError
+from quant_pipeline.history.open_file_copy import copy_open_file
 from quant_pipeline.history.working_file import WorkingFile
 
 
@@ -21,7 +20,7 @@ def publish(file: WorkingFile, target: Path) -> Path:
     with file.checkpoints():
         descriptor = file.checkpoint()
         try:
-            _copy(descriptor, beside)
+            copy_open_file(descriptor, beside, durable=True)
             beside.replace(target)
         except OSError as error:
             beside.unlink(missing_ok=True)
@@ -32,9 +31,3 @@ def publish(file: WorkingFile, target: Path) -> Path:
         finally:
             file.release(descriptor)
     return target
-
-
-def _copy(descriptor: int, beside: Path) -> None:
-    with os.fdopen(os.dup(descriptor), "rb") as source, beside.open("wb") as copy:
-        shutil.copyfileobj(source, copy, 1024 * 1024)
-        os.fsync(copy.fileno())

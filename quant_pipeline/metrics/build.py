@@ -34,7 +34,9 @@ from quant_pipeline.metrics.project import (
     dbt_program,
     definitions_stamp,
     first_error,
+    keep_parsing,
     process_environment,
+    recall_parsing,
     variables,
 )
 from quant_pipeline.settings import Settings
@@ -108,6 +110,7 @@ class PreparedBuild:
         results = _results(self.target)
         if exit_status != 0 or results is None:
             raise MetricsError(_what_failed(results, self.target))
+        keep_parsing(self.target)
         try:
             return read_built(self.copy, [str(node["alias"]) for node in self._relations()]), results
         except duckdb.Error as error:
@@ -187,6 +190,7 @@ def prepare(settings: Settings, *, follow_journal: bool = True) -> Iterator[Prep
         target.mkdir(exist_ok=True)
         for leftover in (target / RESULTS, target / LOG):
             leftover.unlink(missing_ok=True)
+        recall_parsing(target)
         history = History(settings.home)
         if follow_journal:
             _mirror(history, settings)

@@ -2,8 +2,8 @@
 
 The SQL is dbt's (``dbt_metrics``); running it on a history is ``build``'s. ``assets.metrics`` asks here for the
 manifest, which says what models there are. It depends on the project's files and dbt's version and on nothing else, so
-it is kept in the user's cache, one for each state of the files: homes come and go, the source tree is not written to,
-and dbt takes five seconds to make it.
+it is kept in the user's cache, one for each state of the files, and beside it what dbt remembers of parsing them: homes
+come and go, the source tree is not written to, and dbt takes five seconds to make either.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,10 +26,12 @@ from quant_pipeline.settings import Settings
 
 PROJECT = Path(__file__).parents[2] / "dbt_metrics"
 MANIFEST = "manifest.json"
+PARSED = "partial_parse.msgpack"
 PARSE_SECONDS = 120.0
-KEPT_MANIFESTS = 8
+KEPT_STATES = 8
 # Parsing opens no history, but the profile wants a name.
 NO_HISTORY = Path("no_history.duckdb")
+_PARSING = "parsing-"
 _MADE_BY_DBT = ("target", "logs", "dbt_packages")
 
 
@@ -108,6 +111,30 @@ def manifest_path() -> Path:
     return made
 
 
+def recall_parsing(target: Path) -> None:
+    """Let dbt begin with what it knew of the project's files as they are, if a build in another home kept it.
+
+    It saves the first build of a home the parsing, which takes longer than all the SQL of a small one.
+    """
+    kept = _cache() / definitions_stamp() / PARSED
+    if kept.is_file() and not (target / PARSED).exists():
+        shutil.copyfile(kept, target / PARSED)
+
+
+def keep_parsing(target: Path) -> None:
+    """Keep what dbt knows of the files after a build, for other homes; where the cache cannot be used, they parse."""
+    kept = _cache() / definitions_stamp() / PARSED
+    if kept.exists():
+        return
+    with suppress(OSError):
+        known = (target / PARSED).read_bytes()
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+            beside = Path(scratch) / PARSED
+            beside.write_bytes(known)
+            beside.replace(kept)
+
+
 def first_error(log: str) -> str:
     """The first error of a log that dbt wrote, in one line; empty when there is none."""
     lines = log.splitlines()
@@ -121,7 +148,7 @@ def first_error(log: str) -> str:
 
 
 def _parse(manifest: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="parsing-", dir=manifest.parents[1]) as scratch:
+    with tempfile.TemporaryDirectory(prefix=_PARSING, dir=manifest.parents[1]) as scratch:
         target = Path(scratch)
         try:
             finished = subprocess.run(
@@ -147,9 +174,9 @@ def _parse(manifest: Path) -> None:
 
 
 def _forget_the_oldest(cache: Path) -> None:
-    made = sorted(cache.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for manifest in made[KEPT_MANIFESTS:]:
-        shutil.rmtree(manifest.parent, ignore_errors=True)
+    states = [path for path in cache.iterdir() if path.is_dir() and not path.name.startswith(_PARSING)]
+    for state in sorted(states, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_STATES:]:
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _cache() -> Path:

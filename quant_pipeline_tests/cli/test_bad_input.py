@@ -225,5 +225,7 @@ def test_a_gateway_killed_in_mid_slot_fails_the_slot_and_leaves_nothing_half_wri
     assert len(errors.strip().splitlines()) == 1, errors
     assert "gateway" in errors.lower() or "broker" in errors.lower()
     assert not (home / "history.duckdb").exists()
-    again = quant_pipeline("run", "--at", SLOT, "--json", QUANT_BROKER__MESSAGES_PER_SECOND="0")
+    again = quant_pipeline(
+        "run", "--at", SLOT, "--json", QUANT_BROKER__MESSAGES_PER_SECOND="0", QUANT_UNIVERSE__SIZE="12"
+    )
     assert again.returncode == 0, again.stderr

@@ -132,12 +132,10 @@ def test_the_doctor_names_it_as_the_problem(here: Run, home: Path, subject: str,
     ],
     ids=["half-migrated history", "deleted journal"],
 )
-def test_no_slot_is_run_on_it(
-    quant_pipeline: Run, home: Path, broken: Callable[[Path], None], words: tuple[str, ...]
-) -> None:
+def test_no_slot_is_run_on_it(here: Run, home: Path, broken: Callable[[Path], None], words: tuple[str, ...]) -> None:
     broken(home)
     there = set(contents(home))
-    done = quant_pipeline("run", "--at", "2026-11-20T10:45", QUANT_BROKER__MESSAGES_PER_SECOND="0")
+    done = here("run", "--at", "2026-11-20T10:45", QUANT_BROKER__MESSAGES_PER_SECOND="0")
     assert_refused(done, 1, *words)
     assert set(contents(home)) == there
     with duckdb.connect(home / PUBLISHED, read_only=True) as published:

@@ -14,11 +14,18 @@ from quant_pipeline_tests.metrics import recorded_trading
 from quant_pipeline_tests.metrics.measured_history import Scenario, write_history
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published history whose metrics were built before."""
+    path = tmp_path_factory.mktemp("measured") / "history.duckdb"
+    return write_history(path, Scenario(), Scenario(account="U2222222", seed=9, sessions=70))
+
+
 @pytest.fixture
-def measured_home(home: Path) -> Path:
-    """A home with a published history whose metrics were built before."""
+def measured_home(home: Path, measured: Path) -> Path:
+    """A home with a copy of that history."""
     home.mkdir()
-    write_history(home / "history.duckdb", Scenario(), Scenario(account="U2222222", seed=9, sessions=70))
+    shutil.copy(measured, home)
     return home
 
 

@@ -64,7 +64,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     process = subprocess.Popen(
         [sys.executable, "-m", "quant_pipeline", "up", "--port", str(port), "--at", SLOT],
         cwd=folder,
-        env=clean_environment(home, QUANT_BROKER__MESSAGES_PER_SECOND="0"),
+        env=clean_environment(home, QUANT_BROKER__MESSAGES_PER_SECOND="0", QUANT_UNIVERSE__SIZE="12"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

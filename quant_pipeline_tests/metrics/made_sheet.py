@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from html import unescape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -45,8 +47,16 @@ class Sheet:
 
 def made_sheet(folder: Path, *scenarios: Scenario, change: str = "") -> Sheet:
     """Write a history of some scenarios into a folder, change it with SQL, and make the page of it."""
-    history = write_history(folder / "any name.duckdb", *scenarios)
+    history = folder / "any name.duckdb"
+    history.write_bytes(_written(scenarios))
     if change:
         with duckdb.connect(str(history)) as connection:
             connection.execute(change)
     return Sheet(history, write_tear_sheet(history, folder / "page.html"))
+
+
+@cache
+def _written(scenarios: tuple[Scenario, ...]) -> bytes:
+    """The history of some scenarios, which many tests begin with."""
+    with TemporaryDirectory() as folder:
+        return write_history(Path(folder) / "history.duckdb", *scenarios).read_bytes()

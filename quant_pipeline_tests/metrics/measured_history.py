@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -63,6 +64,7 @@ def write_history(path: Path, *scenarios: Scenario) -> Path:
     return path
 
 
+@cache
 def contracts() -> dict[str, dict[str, str]]:
     """The tables of ``metrics`` with the names and SQL types of their columns, as dbt enforces them."""
     models = yaml.safe_load(MARTS.read_text(encoding="utf-8"))["models"]

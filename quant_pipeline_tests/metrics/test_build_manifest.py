@@ -11,7 +11,7 @@ import pytest
 
 from quant_pipeline.errors import MetricsError
 from quant_pipeline.metrics import project
-from quant_pipeline.metrics.project import build_arguments, manifest_path
+from quant_pipeline.metrics.project import PARSED, build_arguments, keep_parsing, manifest_path, recall_parsing
 from quant_pipeline.settings import load_settings
 from quant_pipeline_tests.metrics.small_project import write_project
 
@@ -53,6 +53,37 @@ def test_a_cache_that_cannot_be_written_is_said(small: Path, tmp_path: Path, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
     with pytest.raises(MetricsError, match=r"cannot be used .*set XDG_CACHE_HOME to another"):
         manifest_path()
+
+
+def test_what_one_build_parsed_the_first_build_of_another_home_begins_with(small: Path, tmp_path: Path) -> None:
+    one, another, third = (tmp_path / name for name in ("one", "another", "third"))
+    for target in (one, another, third):
+        target.mkdir()
+    recall_parsing(another)
+    assert list(another.iterdir()) == [], "nothing was parsed yet"
+    (one / PARSED).write_bytes(b"parsed")
+    keep_parsing(one)
+    recall_parsing(another)
+    assert (another / PARSED).read_bytes() == b"parsed"
+    (another / PARSED).write_bytes(b"parsed with other settings")
+    recall_parsing(another)
+    assert (another / PARSED).read_bytes() == b"parsed with other settings"
+    (small / "models" / "more.sql").write_text("select 1 as one", encoding="utf-8")
+    recall_parsing(third)
+    assert list(third.iterdir()) == [], "it is of other files"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_cache_that_cannot_be_written_costs_a_build_nothing_but_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / PARSED).write_bytes(b"parsed")
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
+    keep_parsing(tmp_path)
+    (tmp_path / PARSED).unlink()
+    recall_parsing(tmp_path)
+    assert not (tmp_path / PARSED).exists()
 
 
 def test_the_settings_reach_the_models_and_change_no_decision(tmp_path: Path) -> None:

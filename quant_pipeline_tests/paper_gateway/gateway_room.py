@@ -112,14 +112,14 @@ def gateway_room(
 
 
 @contextmanager
-def connected(port: int, client_id: int = 1, *, read_only: bool = False) -> Iterator[IB]:
+def connected(port: int, client_id: int = 1, *, read_only: bool = False, patience: float = PATIENCE) -> Iterator[IB]:
     """A real client, synchronised, that fails a request rather than wait for ever."""
     _give_this_thread_a_loop()
     ib = IB()
     ib.RequestTimeout = PATIENCE
     ib.RaiseRequestErrors = True
     ib.client.MaxRequests = 0
-    ib.connect("127.0.0.1", port, clientId=client_id, timeout=PATIENCE, readonly=read_only)
+    ib.connect("127.0.0.1", port, clientId=client_id, timeout=patience, readonly=read_only)
     try:
         yield ib
     finally:

@@ -13,6 +13,21 @@ with sending as (
     where intents.leg = 'entry' and intents.state not in ('planned', 'refused')
     group by intents.slot
 
+),
+
+counting as (
+
+    select
+        coalesce(
+            max(materializations.id) filter (where materializations.run_id = sending.run_id), max(materializations.id)
+        ) as materialization_id
+
+    from {{ source('lineage', 'materializations') }} as materializations
+    left join sending on materializations.slot = sending.slot
+    -- What is read after the close belongs to no slot, though it is kept under the last.
+    where materializations.asset not in ('closing_account', 'closing_portfolio')
+    group by materializations.slot, materializations.asset
+
 )
 
 select
@@ -25,10 +40,4 @@ select
     materializations.id not in (select materialization_id from {{ source('lineage', 'pruned') }}) as has_rows
 
 from {{ source('lineage', 'materializations') }} as materializations
-left join sending on materializations.slot = sending.slot
--- What is read after the close belongs to no slot, though it is kept under the last.
-where materializations.asset not in ('closing_account', 'closing_portfolio')
-qualify row_number() over (
-    partition by materializations.slot, materializations.asset
-    order by coalesce(materializations.run_id = sending.run_id, false) desc, materializations.id desc
-) = 1
+inner join counting on materializations.id = counting.materialization_id

@@ -1,5 +1,5 @@
 -- Of the run that counts; the scores behind orders that another run of the slot sent are taken from that run.
-with sent as (
+with intents as (
 
     select
         intents.symbol,
@@ -9,17 +9,27 @@ with sent as (
     inner join {{ source('lineage', 'inputs') }} as inputs using (materialization_id)
     where intents.leg = 'entry' and intents.state not in ('planned', 'refused')
 
+),
+
+sent as (
+
+    select slot, symbol, direction, total_score
+    from {{ source('main', 'scores') }}
+    semi join intents using (symbol, materialization_id)
+
+),
+
+counted as (
+
+    select slot, symbol, direction, total_score
+    from {{ source('main', 'scores') }}
+    where materialization_id in (
+        select materialization_id from {{ ref('stg_materializations') }} where asset = 'scores'
+    )
+
 )
 
-select
-    scores.slot,
-    scores.symbol,
-    scores.direction,
-    scores.total_score
-
-from {{ source('main', 'scores') }} as scores
-left join sent using (symbol, materialization_id)
-where sent.symbol is not null or scores.materialization_id in (
-    select materialization_id from {{ ref('stg_materializations') }} where asset = 'scores'
-)
-qualify row_number() over (partition by scores.slot, scores.symbol order by sent.symbol is not null desc) = 1
+select * from sent
+union all
+select * from counted
+anti join sent using (slot, symbol)

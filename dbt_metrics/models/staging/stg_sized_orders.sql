@@ -1,5 +1,9 @@
 -- Of the run that counts; the orders that another run of the slot sent are taken from that run.
-with sent as (
+{% set columns -%}
+    order_ref, slot, symbol, direction, quantity, stop_price, target_price, approved, reason
+{%- endset %}
+
+with intents as (
 
     select
         order_ref,
@@ -8,24 +12,27 @@ with sent as (
     from {{ source('journal', 'intents') }}
     where leg = 'entry' and state not in ('planned', 'refused')
 
+),
+
+sent as (
+
+    select {{ columns }}
+    from {{ source('main', 'sized_orders') }}
+    semi join intents using (order_ref, materialization_id)
+
+),
+
+counted as (
+
+    select {{ columns }}
+    from {{ source('main', 'sized_orders') }}
+    where materialization_id in (
+        select materialization_id from {{ ref('stg_materializations') }} where asset = 'sized_orders'
+    )
+
 )
 
-select
-    sized_orders.order_ref,
-    sized_orders.slot,
-    sized_orders.symbol,
-    sized_orders.direction,
-    sized_orders.quantity,
-    sized_orders.stop_price,
-    sized_orders.target_price,
-    sized_orders.approved,
-    sized_orders.reason
-
-from {{ source('main', 'sized_orders') }} as sized_orders
-left join sent using (order_ref, materialization_id)
-where sent.order_ref is not null or sized_orders.materialization_id in (
-    select materialization_id from {{ ref('stg_materializations') }} where asset = 'sized_orders'
-)
-qualify row_number() over (
-    partition by sized_orders.slot, sized_orders.order_ref order by sent.order_ref is not null desc
-) = 1
+select * from sent
+union all
+select * from counted
+anti join sent using (order_ref)

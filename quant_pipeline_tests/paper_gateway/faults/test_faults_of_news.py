@@ -214,7 +214,7 @@ def test_a_restart_closes_every_connection_and_keeps_every_order(room: GatewayRo
     arm(room, "restart", after=dt.time(10, 16), seconds=120)
     room.move_to("10:16")
     wait_cut_off(ib)
-    with pytest.raises((ConnectionError, TimeoutError)), connected(room.port):
+    with pytest.raises((ConnectionError, TimeoutError)), connected(room.port, patience=1.0):
         pass
     room.move_to("10:19")
     with connected(room.port) as again:

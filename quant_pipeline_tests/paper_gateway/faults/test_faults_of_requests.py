@@ -162,7 +162,7 @@ def test_quotes_may_come_with_an_advice(room: GatewayRoom, ib: IB, code: int) ->
 
 def test_a_client_id_may_be_called_taken(room: GatewayRoom) -> None:
     arm(room, "client_id_in_use", client=9)
-    with pytest.raises((TimeoutError, ConnectionError)), connected(room.port, client_id=9):
+    with pytest.raises((TimeoutError, ConnectionError)), connected(room.port, client_id=9, patience=1.0):
         pass
     with connected(room.port, client_id=9) as ib:
         assert ib.isConnected()
