@@ -38,8 +38,6 @@ from ib_insync import (
     TagValue,
     WshEventData,
 )
-from ib_insync.client import Client
-from ib_insync.wrapper import Wrapper
 
 from quant_pipeline.automation.sessions import EXCHANGE_TIME
 from quant_pipeline.paper_gateway.answers import account_answers, market_answers
@@ -52,6 +50,7 @@ from quant_pipeline.paper_gateway.protocol.request_readers import READERS
 from quant_pipeline.paper_gateway.protocol.wire import GREETING, HIGHEST_VERSION, LOWEST_VERSION, encode, frame
 from quant_pipeline.paper_gateway.server import PaperGateway
 from quant_pipeline.paper_gateway.service_limits import ServiceLimits
+from quant_pipeline_tests.paper_gateway.protocol.clients_mouth import Mouth
 
 START = dt.datetime(2018, 2, 20, 10, 15, tzinfo=EXCHANGE_TIME)
 CHECK_FRAMES = 1_000
@@ -90,20 +89,6 @@ NASTY = [
     *["20180214 10:00:00 Mars/Olympus", "../../etc/passwd", "STK.US.MAJOR", "STK.MARS", "MOST_ACTIVE", "priceAbove=5;"],
     *["priceAbove=nan;", "236", "233,236,,x", "All", "$LEDGER:ALL", "NetLiquidation", "true", "True", "[]", "None"],
 ]
-
-
-class Mouth(Client):
-    """The real client's encoder, with what it would send kept instead."""
-
-    def __init__(self, version: int) -> None:
-        super().__init__(Wrapper(None))
-        self.said: list[list[str]] = []
-        self.connState = Client.CONNECTED
-        self._serverVersion = version
-
-    def sendMsg(self, msg: str) -> None:  # noqa: N802 - the client's own name
-        """Keep a message."""
-        self.said.append(msg.split("\0")[:-1])
 
 
 def recorded_requests(symbol: str, version: int) -> list[list[str]]:

@@ -25,7 +25,7 @@ from quant_pipeline.paper_gateway.answers.history_bars import (
 )
 from quant_pipeline.paper_gateway.answers.live_bars import KeptBars, five_second_bars
 from quant_pipeline.paper_gateway.answers.market_limits import has_no_history, has_no_line, has_no_scan
-from quant_pipeline.paper_gateway.answers.reference_answers import NO_CONTRACT
+from quant_pipeline.paper_gateway.answers.reference_answers import known_instrument
 from quant_pipeline.paper_gateway.answers.scans import ScanError, parameters_xml, scan
 from quant_pipeline.paper_gateway.markets.market import Quote
 from quant_pipeline.paper_gateway.protocol import replies
@@ -55,9 +55,8 @@ HISTORY_REFUSED = "Historical Market Data Service error message:"
 
 
 def _history(session: ClientSession, request: HistoryRequest) -> None:
-    instrument = session.gateway.securities.find(request.contract)
+    instrument = known_instrument(session, request.req_id, request.contract)
     if instrument is None:
-        session.error(request.req_id, 200, NO_CONTRACT)
         return
     if has_no_history(session, request):
         return
@@ -129,9 +128,8 @@ def _bars(
 
 def _head_time_stamp(session: ClientSession, request: HeadTimeStamp) -> None:
     gateway = session.gateway
-    instrument = gateway.securities.find(request.contract)
+    instrument = known_instrument(session, request.req_id, request.contract)
     if instrument is None:
-        session.error(request.req_id, 200, NO_CONTRACT)
         return
     now = gateway.clock.now()
     text = history_bars.head_time_stamp(gateway.market, instrument.symbol, now, request.date_format)
@@ -143,9 +141,8 @@ def _head_time_stamp(session: ClientSession, request: HeadTimeStamp) -> None:
 
 def _live_bars(session: ClientSession, request: LiveBarsRequest) -> None:
     gateway = session.gateway
-    instrument = gateway.securities.find(request.contract)
+    instrument = known_instrument(session, request.req_id, request.contract)
     if instrument is None:
-        session.error(request.req_id, 200, NO_CONTRACT)
         return
     if request.what not in LIVE_BARS:
         text = f"The paper gateway has no {request.what[:40]} real-time bars; there are {', '.join(LIVE_BARS)}"
@@ -186,9 +183,8 @@ def _scan_parameters(session: ClientSession, _: ScanParameters) -> None:
 
 def _quote(session: ClientSession, request: QuoteRequest) -> None:
     gateway = session.gateway
-    instrument = gateway.securities.find(request.contract)
+    instrument = known_instrument(session, request.req_id, request.contract)
     if instrument is None:
-        session.error(request.req_id, 200, NO_CONTRACT)
         return
     if request.snapshot and request.generic_ticks:
         text = "Snapshot market data subscription is not applicable to generic ticks"

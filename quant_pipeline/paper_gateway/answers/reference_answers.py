@@ -27,12 +27,22 @@ from quant_pipeline.paper_gateway.protocol.requests import (
 
 if TYPE_CHECKING:
     from quant_pipeline.paper_gateway.client_session import ClientSession
+    from quant_pipeline.paper_gateway.markets.market import Instrument
+    from quant_pipeline.paper_gateway.protocol.securities import ContractQuery
 
 MAX_MATCHING_SYMBOLS = 16
 EXCHANGE_LETTERS = (("AMEX", "A"), ("NYSE", "N"), ("ARCA", "P"), ("NASDAQ", "Q"), ("BATS", "Z"))
 """The exchanges whose stocks are played, by the letters of the consolidated tape."""
 
 NO_CONTRACT = "No security definition has been found for the request"
+
+
+def known_instrument(session: ClientSession, req_id: int, contract: ContractQuery) -> Instrument | None:
+    """The instrument that a request is about; where there is none, the client is told so."""
+    instrument = session.gateway.securities.find(contract)
+    if instrument is None:
+        session.error(req_id, 200, NO_CONTRACT)
+    return instrument
 
 
 def _current_time(session: ClientSession, _: CurrentTime) -> None:
@@ -48,9 +58,8 @@ def _next_order_id(session: ClientSession, _: NextOrderId) -> None:
 
 
 def _contract_details(session: ClientSession, request: ContractDetailsRequest) -> None:
-    instrument = session.gateway.securities.find(request.contract)
+    instrument = known_instrument(session, request.req_id, request.contract)
     if instrument is None:
-        session.error(request.req_id, 200, NO_CONTRACT)
         return
     hours = hours_text(exchange_day(session.gateway.clock.now()))
     session.send(replies.contract_details(session.version, request.req_id, instrument, hours, hours))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,6 @@ from quant_pipeline_tests.paper_gateway.gateway_room import (
     stock,
     until,
 )
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[GatewayRoom]:
-    with gateway_room(tmp_path) as room:
-        yield room
-
-
-@pytest.fixture
-def ib(room: GatewayRoom) -> Iterator[IB]:
-    with connected(room.port) as ib:
-        yield ib
 
 
 def trade_at(room: GatewayRoom, price: float, clock: str = "10:20") -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from ib_insync import IB, RequestError
 
@@ -13,24 +10,11 @@ from quant_pipeline_tests.paper_gateway.gateway_room import (
     GatewayRoom,
     connected,
     errors_of,
-    gateway_room,
     stock,
     until,
 )
 
 DAILY = ("", "5 D", "1 day", "TRADES", True)
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[GatewayRoom]:
-    with gateway_room(tmp_path) as room:
-        yield room
-
-
-@pytest.fixture
-def ib(room: GatewayRoom) -> Iterator[IB]:
-    with connected(room.port) as ib:
-        yield ib
 
 
 def test_an_order_that_was_lost_on_the_way_is_not_in_the_book(room: GatewayRoom, ib: IB) -> None:

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 from ib_insync import LimitOrder, Order, Stock, StopOrder, TagValue
-from ib_insync.client import Client
 from ib_insync.decoder import Decoder
-from ib_insync.wrapper import Wrapper
 
 from quant_pipeline.paper_gateway.exchange.orders import Action, Execution, OrderTerms, OrderType, Status, TimeInForce
 from quant_pipeline.paper_gateway.exchange.orders import Order as BookOrder
@@ -21,6 +19,7 @@ from quant_pipeline.paper_gateway.protocol.order_requests import PlaceOrder
 from quant_pipeline.paper_gateway.protocol.replies import Message
 from quant_pipeline.paper_gateway.protocol.request_readers import read
 from quant_pipeline.paper_gateway.protocol.wire import UNSET, FrameBuffer, encode
+from quant_pipeline_tests.paper_gateway.protocol.clients_mouth import Mouth
 from quant_pipeline_tests.paper_gateway.scripted_market import at
 
 VERSIONS = range(157, 177)
@@ -210,19 +209,6 @@ def test_layouts_agree_with_what_a_real_server_was_recorded_saying() -> None:
 
 
 # ---- what clients send ----------------------------------------------------------------------------------------------
-
-
-class Mouth(Client):
-    """The real client's encoder, with what it would send kept instead."""
-
-    def __init__(self, version: int) -> None:
-        super().__init__(Wrapper(None))
-        self.said: list[list[str]] = []
-        self.connState = Client.CONNECTED
-        self._serverVersion = version
-
-    def sendMsg(self, msg: str) -> None:  # noqa: N802 - the client's own name
-        self.said.append(msg.split("\0")[:-1])
 
 
 def placed(order: Order, version: int = 176) -> PlaceOrder:
